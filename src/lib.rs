@@ -1,1 +1,15 @@
-//! x
+//! Fine-tuning as a planned, reversible, evidence-gated operation.
+//!
+//! The library is built in floors; a module uses only lower ones (`tests/it/tidy.rs` enforces it).
+//! `docs/architecture.md` has the map. The command line is a separate crate, `src/bin/retune`.
+
+// Floor 0: values and mechanisms, no domain decisions.
+pub mod digest;
+pub mod document;
+pub mod fsio;
+pub mod name;
+pub mod progress;
+pub mod reference;
+pub mod time;
+// Floor 1: bytes by content.
+pub mod store;

@@ -1,0 +1,14 @@
+//! The content-addressed store: bytes by their SHA-256.
+//!
+//! Layout and protocol are in `docs/formats.md`. Putting streams to a temporary file while hashing, flushes,
+//! renames and flushes the directory; reading re-checks the digest before anyone sees the bytes.
+
+mod blob;
+mod error;
+mod tree;
+mod verify;
+
+pub use blob::{Blob, Store, Verified};
+pub use error::StoreError;
+pub use tree::{Tree, TreeEntry, TreeError, TreeId};
+pub use verify::{Damage, StoreFault, StoreReport};
