@@ -1,2 +1,6 @@
-//! x
-fn main() {}
+//! The one integration binary: the tool as its users meet it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod cli;
+mod support;
+mod tidy;

@@ -1,2 +1,34 @@
-//! x
-fn main() {}
+//! The `retune` command: parse, run, exit code.
+
+#![allow(dead_code)]
+
+mod cli;
+mod commands;
+mod exit;
+mod failure;
+mod session;
+mod ui;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::session::Session;
+use crate::ui::Ui;
+
+// Training allocates and frees the same large buffers every step; mimalloc keeps them mapped.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(&cli.global);
+    let outcome = Session::new(&cli.global, &ui).and_then(|session| cli.command.run(&session));
+    let exit = outcome.unwrap_or_else(|failure| {
+        ui.failure(&failure);
+        failure.exit()
+    });
+    exit.into()
+}

@@ -1,0 +1,125 @@
+//! The command tree.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{completions, store};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Fine-tuning as a planned, reversible, evidence-gated operation.
+#[derive(Debug, Parser)]
+#[command(
+    name = "retune",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(disable_help_subcommand = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The project's directory [default: nearest with retune.yaml, else the git root, else here]
+    #[arg(long, global = true, value_name = "DIR", env = "RETUNE_PROJECT")]
+    pub(crate) project: Option<PathBuf>,
+    /// What to print on stdout
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "RETUNE_FORMAT"
+    )]
+    pub(crate) format: Format,
+    /// Print results and errors only
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more about what is done
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    /// When to colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// Draw no progress bars
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+}
+
+/// Output formats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text for people
+    #[default]
+    Human,
+    /// JSON for programs
+    Json,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The nouns, in lifecycle order, then the acts that own no object.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look after the content-addressed store
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+impl Command {
+    pub(crate) fn run(&self, session: &Session<'_>) -> Result<Exit, Failure> {
+        match self {
+            Self::Store(command) => command.run(session),
+            Self::Completions(args) => completions::run(args, session),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn check(path: &str, command: &clap::Command) {
+            let leaf = command.get_subcommands().next().is_none();
+            let help = command.clone().render_long_help().to_string();
+            assert!(
+                !leaf || help.contains("Example"),
+                "{path} --help shows no example"
+            );
+            for sub in command.get_subcommands() {
+                check(&format!("{path} {}", sub.get_name()), sub);
+            }
+        }
+        check("retune", &Cli::command());
+    }
+}

@@ -1,0 +1,24 @@
+//! `retune store …`.
+
+mod verify;
+
+use clap::Subcommand;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Verbs on the store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Re-read every object and compare it with its digest
+    Verify(verify::Args),
+}
+
+impl Command {
+    pub(crate) fn run(&self, session: &Session<'_>) -> Result<Exit, Failure> {
+        match self {
+            Self::Verify(args) => verify::run(args, session),
+        }
+    }
+}

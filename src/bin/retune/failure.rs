@@ -1,0 +1,113 @@
+//! Errors as the person at the terminal meets them: kind, message, causes, hints.
+//!
+//! Every library error becomes a [`Failure`] here and nowhere else, so that one kind of trouble has one
+//! exit code in the whole tool.
+
+use std::error::Error;
+
+use retune::document::Faults;
+use retune::fsio::FileError;
+use retune::store::StoreError;
+
+use crate::exit::Exit;
+
+/// Why a command could not do what it was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// A failure that this binary found itself.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// Wrong usage or configuration.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// A library error with its chain of causes.
+    pub(crate) fn from_error(exit: Exit, error: &dyn Error) -> Self {
+        let mut failure = Self::new(exit, error.to_string());
+        let mut source = error.source();
+        while let Some(cause) = source {
+            failure.causes.push(cause.to_string());
+            source = cause.source();
+        }
+        failure
+    }
+
+    /// Puts what was being attempted in front; the message so far becomes the first cause.
+    pub(crate) fn context(mut self, message: impl Into<String>) -> Self {
+        let inner = std::mem::replace(&mut self.message, message.into());
+        self.causes.insert(0, inner);
+        self
+    }
+
+    /// Adds a way out.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What could not be done.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Why, outermost first.
+    pub(crate) fn causes(&self) -> &[String] {
+        &self.causes
+    }
+
+    /// What to do about it.
+    pub(crate) fn hints(&self) -> &[String] {
+        &self.hints
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::from_error(Exit::Failed, &error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let exit = if error.is_integrity() {
+            Exit::Integrity
+        } else {
+            Exit::Failed
+        };
+        Self::from_error(exit, &error)
+    }
+}
+
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
+        let faults = faults.as_slice();
+        match faults {
+            [only] => Self::usage(only.to_string()),
+            several => {
+                let mut failure = Self::usage(format!("{} faults", several.len()));
+                failure.causes = several.iter().map(ToString::to_string).collect();
+                failure
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Everything ambient, read once: the project, the clock, the person, the terminal.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use retune::store::Store;
+use retune::time::Timestamp;
+
+use crate::cli::Global;
+use crate::failure::Failure;
+use crate::ui::{INTERRUPTED, Ui};
+
+/// What a command works with.
+pub(crate) struct Session<'a> {
+    /// Where results and progress go.
+    pub(crate) ui: &'a Ui,
+    root: PathBuf,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(global: &Global, ui: &'a Ui) -> Result<Self, Failure> {
+        catch_signals()?;
+        Ok(Self {
+            ui,
+            root: project_root(global)?,
+        })
+    }
+
+    /// The project's root directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The time now; `SOURCE_DATE_EPOCH` fixes it, for reproducible records and tests.
+    pub(crate) fn now(&self) -> Timestamp {
+        let fixed = env::var("SOURCE_DATE_EPOCH")
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let clock = || {
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| d.as_secs() as i64)
+        };
+        Timestamp::from_unix(fixed.unwrap_or_else(clock))
+    }
+
+    /// The project's store, which must exist.
+    pub(crate) fn store(&self) -> Result<Store, Failure> {
+        let path = self.root.join(".retune/store");
+        if !path.is_dir() {
+            return Err(
+                Failure::usage(format!("{} has no store", self.root.display()))
+                    .hint("run `retune init` first"),
+            );
+        }
+        Ok(Store::open(&path)?)
+    }
+}
+
+/// `--project`, else the nearest directory upwards with a `retune.yaml`, else the git root, else here.
+fn project_root(global: &Global) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &global.project {
+        return Ok(dir.clone());
+    }
+    let here = env::current_dir()
+        .map_err(|e| Failure::usage(format!("cannot tell the current directory: {e}")))?;
+    let nearest = |marker: &str| here.ancestors().find(|dir| dir.join(marker).exists());
+    let root = nearest("retune.yaml")
+        .or_else(|| nearest(".git"))
+        .unwrap_or(&here);
+    Ok(root.to_owned())
+}
+
+/// The first SIGINT or SIGTERM asks long work to stop; the second one ends the process.
+fn catch_signals() -> Result<(), Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let asked = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&asked)))
+            .map_err(|e| Failure::usage(format!("cannot listen for signals: {e}")))?;
+    }
+    let _ = INTERRUPTED.set(asked);
+    Ok(())
+}

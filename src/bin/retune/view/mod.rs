@@ -1,0 +1,3 @@
+//! What is printed: human text and versioned JSON, each `From<&domain type>`.
+
+pub(crate) mod store;

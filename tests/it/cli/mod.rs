@@ -1,0 +1,3 @@
+//! Whole conversations with the binary, as inline snapshots.
+
+mod store;
