@@ -7,6 +7,7 @@
 pub mod digest;
 pub mod document;
 pub mod fsio;
+pub mod git;
 pub mod name;
 pub mod progress;
 pub mod reference;
