@@ -14,3 +14,5 @@ pub mod reference;
 pub mod time;
 // Floor 1: bytes by content.
 pub mod store;
+// Floor 7: what exists, and which version is where.
+pub mod registry;
