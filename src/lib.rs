@@ -7,9 +7,12 @@
 pub mod digest;
 pub mod document;
 pub mod fsio;
+pub mod git;
 pub mod name;
 pub mod progress;
 pub mod reference;
 pub mod time;
 // Floor 1: bytes by content.
 pub mod store;
+// Floor 7: what exists, and which version is where.
+pub mod registry;
