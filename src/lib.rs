@@ -16,3 +16,6 @@ pub mod time;
 pub mod store;
 // Floor 7: what exists, and which version is where.
 pub mod registry;
+// Floor 9: the acts, and plans made of them.
+pub mod lifecycle;
+pub mod pipeline;

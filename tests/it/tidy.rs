@@ -22,15 +22,15 @@ const FLOORS: [&[&str]; 10] = [
     &["dataset"],
     &["base"],
     &["adapter", "train"],
-    &["eval", "advise"],
+    &["eval"],
     &["gate"],
     &["registry"],
     &["pin", "scan"],
-    &["executor", "schedule", "pipeline"],
+    &["lifecycle", "pipeline"],
 ];
 
 /// Floor 0 is where modules lean on each other, and `train` writes adapters.
-const NEIGHBOURS: [(&str, &str); 11] = [
+const NEIGHBOURS: [(&str, &str); 10] = [
     ("document", "fsio"),
     ("document", "digest"),
     ("reference", "digest"),
@@ -39,8 +39,7 @@ const NEIGHBOURS: [(&str, &str); 11] = [
     ("git", "time"),
     ("git", "digest"),
     ("train", "adapter"),
-    ("pipeline", "executor"),
-    ("schedule", "executor"),
+    ("pipeline", "lifecycle"),
     ("scan", "pin"),
 ];
 

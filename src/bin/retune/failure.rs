@@ -7,6 +7,7 @@ use std::error::Error;
 
 use retune::document::Faults;
 use retune::fsio::FileError;
+use retune::registry::RegistryError;
 use retune::store::StoreError;
 
 use crate::exit::Exit;
@@ -109,5 +110,19 @@ impl From<Faults> for Failure {
                 failure
             }
         }
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        use RegistryError as E;
+        let exit = match &error {
+            E::Store(e) if e.is_integrity() => Exit::Integrity,
+            E::Damaged { .. } | E::Lineage { .. } => Exit::Integrity,
+            E::Contended { .. } => Exit::LostRace,
+            E::Git(_) | E::File(_) | E::Store(_) => Exit::Failed,
+            _ => Exit::Usage,
+        };
+        Self::from_error(exit, &error)
     }
 }
