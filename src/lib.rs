@@ -13,3 +13,7 @@ pub mod reference;
 pub mod time;
 // Floor 1: bytes by content.
 pub mod store;
+// Floor 3: pretrained models.
+pub mod base;
+// Floor 4: adapters.
+pub mod adapter;
