@@ -16,6 +16,10 @@ pub mod time;
 pub mod store;
 // Floor 2: what is learned from.
 pub mod dataset;
+// Floor 3: pretrained models.
+pub mod base;
+// Floor 4: adapters.
+pub mod adapter;
 // Floor 7: what exists, and which version is where.
 pub mod registry;
 // Floor 9: the acts, and plans made of them.
