@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod lora;
 mod mapped;
+mod stored;
 #[cfg(feature = "train")]
 //pub mod network;
 #[cfg(feature = "train")]
@@ -18,6 +19,10 @@ pub use checkpoint::Checkpoint;
 pub use config::BertConfig;
 pub use error::{CheckpointError, LoraError};
 pub use lora::{LoraSpec, TargetModules};
+pub use stored::{
+    BaseError, BaseId, BaseManifest, BaseReport, Facts, FileFault, Imported, Source, SourceError,
+    import, inspect, open, verify,
+};
 #[cfg(feature = "train")]
 pub use tokenizer::{Encoding, Tokenizer, TokenizerError};
 pub use weights::Weights;
