@@ -10,6 +10,7 @@ pub mod fsio;
 pub mod name;
 pub mod progress;
 pub mod reference;
+pub mod stats;
 pub mod time;
 // Floor 1: bytes by content.
 pub mod store;
