@@ -14,3 +14,5 @@ pub mod stats;
 pub mod time;
 // Floor 1: bytes by content.
 pub mod store;
+// Floor 5: measuring.
+pub mod eval;
