@@ -11,6 +11,7 @@ pub mod git;
 pub mod name;
 pub mod progress;
 pub mod reference;
+pub mod stats;
 pub mod time;
 // Floor 1: bytes by content.
 pub mod store;
@@ -19,3 +20,5 @@ pub mod registry;
 // Floor 9: the acts, and plans made of them.
 pub mod lifecycle;
 pub mod pipeline;
+// Floor 5: measuring.
+pub mod eval;
