@@ -15,6 +15,8 @@ pub mod stats;
 pub mod time;
 // Floor 1: bytes by content.
 pub mod store;
+// Floor 2: what is learned from.
+pub mod dataset;
 // Floor 7: what exists, and which version is where.
 pub mod registry;
 // Floor 9: the acts, and plans made of them.
