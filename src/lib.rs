@@ -17,10 +17,10 @@ pub mod time;
 pub mod store;
 // Floor 2: what is learned from.
 pub mod dataset;
+// Floor 5: measuring.
+pub mod eval;
 // Floor 7: what exists, and which version is where.
 pub mod registry;
 // Floor 9: the acts, and plans made of them.
 pub mod lifecycle;
 pub mod pipeline;
-// Floor 5: measuring.
-pub mod eval;

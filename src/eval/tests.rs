@@ -98,7 +98,12 @@ fn every_faulty_key_is_named() {
     let faults = suite_from(yaml, "").unwrap_err();
     assert_eq!(faults.len(), 3, "{faults:#?}");
     let faults = suite_from("version: 1\nnmae: x\ntask: classification\n", "").unwrap_err();
-    assert!(faults.iter().any(|fault| fault.ends_with("did you mean `name`?")), "{faults:#?}");
+    assert!(
+        faults
+            .iter()
+            .any(|fault| fault.ends_with("did you mean `name`?")),
+        "{faults:#?}"
+    );
     assert_eq!(
         suite_from(YAML, "").unwrap_err(),
         ["cases.jsonl: there is no case"]

@@ -120,7 +120,10 @@ impl From<&Version> for Judged {
 }
 
 impl Tenant<'_> {
-    #[cfg_attr(not(test), expect(dead_code, reason = "the gate's `PassedGate` fills it"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the gate's `PassedGate` fills it")
+    )]
     pub(super) fn promote_on(
         &self,
         version: &Version,
