@@ -19,6 +19,8 @@ pub mod store;
 pub mod dataset;
 // Floor 5: measuring.
 pub mod eval;
+// Floor 6: deciding.
+pub mod gate;
 // Floor 7: what exists, and which version is where.
 pub mod registry;
 // Floor 9: the acts, and plans made of them.

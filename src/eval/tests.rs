@@ -122,7 +122,7 @@ fn a_missing_file_is_a_fault() {
 
 fn subject() -> Subject {
     Subject::Majority {
-        dataset: Digest::of(b"dataset").into(),
+        dataset: Digest::of(b"dataset"),
     }
 }
 
@@ -219,8 +219,8 @@ fn subjects_have_one_identity_each() {
     let subjects = [
         subject(),
         Subject::Centroid {
-            base: Digest::of(b"base").into(),
-            dataset: Digest::of(b"dataset").into(),
+            base: Digest::of(b"base"),
+            dataset: Digest::of(b"dataset"),
         },
     ];
     let digests = subjects.each_ref().map(|subject| subject.digest().unwrap());
