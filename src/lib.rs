@@ -11,6 +11,7 @@ pub mod git;
 pub mod name;
 pub mod progress;
 pub mod reference;
+pub mod stats;
 pub mod time;
 // Floor 1: bytes by content.
 pub mod store;
@@ -20,6 +21,10 @@ pub mod dataset;
 pub mod base;
 // Floor 4: adapters.
 pub mod adapter;
+// Floor 5: measuring.
+pub mod eval;
+// Floor 6: deciding.
+pub mod gate;
 // Floor 7: what exists, and which version is where.
 pub mod registry;
 // Floor 9: the acts, and plans made of them.

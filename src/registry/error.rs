@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use super::version::ManifestError;
 use crate::digest::Digest;
 use crate::document::canonical::CanonicalError;
 use crate::fsio::FileError;
 use crate::git::GitError;
-use crate::name::TenantName;
+use crate::name::{AliasName, ModelName, TenantName};
+use crate::reference::VersionLabel;
 use crate::store::StoreError;
 
 /// A registry operation that failed.
@@ -109,6 +111,47 @@ pub enum RegistryError {
         /// Its identity.
         id: Digest,
     },
+    /// Something of one tenant was asked of another.
+    #[error("{what} belongs to tenant {owner}, not to {tenant}")]
+    ForeignTenant {
+        /// Who was asked.
+        tenant: TenantName,
+        /// For what.
+        what: String,
+        /// Whose it is.
+        owner: TenantName,
+    },
+    /// A manifest that contradicts itself.
+    #[error("the manifest of {version} is not consistent")]
+    Manifest {
+        /// Such as `support@20261123-3f9a1c2b7d10`.
+        version: String,
+        /// What is wrong.
+        source: Box<ManifestError>,
+    },
+    /// The store lacks bytes of a version, or they changed.
+    #[error("the files of {version} are not all in the store, unchanged")]
+    Bytes {
+        /// Such as `support@20261123-3f9a1c2b7d10`.
+        version: String,
+        /// What the store says.
+        source: Box<StoreError>,
+    },
+    /// Two people moved an alias at once, in clones that were merged.
+    #[error(
+        "alias {model}:{alias} was moved in two places at once; the last version both agreed on is {}",
+        agreed.as_ref().map_or("none", VersionLabel::as_str)
+    )]
+    Forked {
+        /// The model.
+        model: ModelName,
+        /// The alias.
+        alias: AliasName,
+        /// Where the alias pointed before the fork.
+        agreed: Option<VersionLabel>,
+        /// Where each side moved it.
+        sides: Vec<VersionLabel>,
+    },
     /// Others kept moving the registry first, or hold its lock.
     #[error("gave up after {attempts} attempts to write to registry {}: {why}", path.display())]
     Contended {
@@ -126,7 +169,13 @@ impl RegistryError {
     pub fn is_integrity(&self) -> bool {
         match self {
             Self::Store(error) => error.is_integrity(),
-            Self::Damaged { .. } | Self::Lineage { .. } | Self::Immutable { .. } => true,
+            Self::Bytes { source, .. } => source.is_integrity(),
+            Self::Damaged { .. }
+            | Self::Lineage { .. }
+            | Self::Immutable { .. }
+            | Self::ForeignTenant { .. }
+            | Self::Manifest { .. }
+            | Self::Forked { .. } => true,
             _ => false,
         }
     }

@@ -1,7 +1,8 @@
 //! Where things lie inside the registry's tree. The table is in `docs/formats.md`.
 
 use crate::digest::Digest;
-use crate::name::TenantName;
+use crate::name::{ModelName, TenantName};
+use crate::reference::VersionLabel;
 use crate::time::Timestamp;
 
 pub(super) const BRANCH: &str = "main";
@@ -53,4 +54,27 @@ pub(super) fn run(owner: &TenantName, at: &Timestamp, id: &Digest) -> String {
 pub(super) fn reports(owner: &TenantName, suite: &Digest, subject: &Digest) -> String {
     let (suite, subject) = (suite.short(), subject.short());
     format!("{}/reports/{suite}/{subject}", tenant(owner))
+}
+
+pub(super) fn models(owner: &TenantName) -> String {
+    names(owner, "models")
+}
+
+pub(super) fn model_versions(owner: &TenantName, model: &ModelName) -> String {
+    versions(owner, "models", model.as_str())
+}
+
+/// The folder of the years of a model's events.
+pub(super) fn events(owner: &TenantName, model: &ModelName) -> String {
+    format!("{}/{model}/events", models(owner))
+}
+
+/// The folder of a model's alias pointers.
+pub(super) fn aliases(owner: &TenantName, model: &ModelName) -> String {
+    format!("{}/{model}/aliases", models(owner))
+}
+
+/// The folder of the evidence about one version.
+pub(super) fn evidence(owner: &TenantName, model: &ModelName, version: &VersionLabel) -> String {
+    format!("{}/{model}/evidence/{version}", models(owner))
 }

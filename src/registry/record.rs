@@ -204,6 +204,19 @@ impl<'t, N: Catalogued> Catalogue<'t, N> {
         Ok(None)
     }
 
+    /// Every version of a name, each checked against its path.
+    pub(super) fn load_all(
+        &self,
+        view: &View<'_>,
+        name: &N,
+    ) -> Result<Vec<Record<N>>, RegistryError> {
+        let stems = view.documents(&self.dir(name))?;
+        stems
+            .iter()
+            .map(|stem| self.load(view, name, stem))
+            .collect()
+    }
+
     fn by_id_in(
         &self,
         view: &View<'_>,

@@ -141,7 +141,7 @@ impl Registry {
     /// Waits a while for the advisory lock. It only spares writers lost races: without it they go on.
     fn queue(&self) -> Result<Option<Lock>, RegistryError> {
         let path = self.git.git_dir().join("retune.lock");
-        for turn in 0..200 {
+        for turn in 0..80 {
             if let Some(lock) = Lock::try_exclusive(&path)? {
                 return Ok(Some(lock));
             }

@@ -43,6 +43,15 @@ impl View<'_> {
         stems.collect()
     }
 
+    /// The names of the files in a folder.
+    pub(super) fn files(&self, dir: &str) -> Result<Vec<String>, RegistryError> {
+        let entries = self.git.list(self.commit, dir)?;
+        let files = entries
+            .into_iter()
+            .filter(|entry| entry.kind == EntryKind::File);
+        Ok(files.map(|entry| entry.name).collect())
+    }
+
     /// The names of the folders in a folder.
     pub(super) fn folders(&self, dir: &str) -> Result<Vec<String>, RegistryError> {
         let entries = self.git.list(self.commit, dir)?;
