@@ -9,7 +9,8 @@ mod error;
 mod lora;
 mod mapped;
 #[cfg(feature = "train")]
-//pub mod network;
+pub mod network;
+mod pooling;
 #[cfg(feature = "train")]
 mod tokenizer;
 mod weights;
@@ -18,6 +19,7 @@ pub use checkpoint::Checkpoint;
 pub use config::BertConfig;
 pub use error::{CheckpointError, LoraError};
 pub use lora::{LoraSpec, TargetModules};
+pub use pooling::Pooling;
 #[cfg(feature = "train")]
 pub use tokenizer::{Encoding, Tokenizer, TokenizerError};
 pub use weights::Weights;

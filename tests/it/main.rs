@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cli;
+#[cfg(feature = "train")]
+mod parity;
 mod support;
 mod tidy;
