@@ -7,13 +7,26 @@
 pub mod digest;
 pub mod document;
 pub mod fsio;
+pub mod git;
 pub mod name;
 pub mod progress;
 pub mod reference;
+pub mod stats;
 pub mod time;
 // Floor 1: bytes by content.
 pub mod store;
+// Floor 2: what is learned from.
+pub mod dataset;
 // Floor 3: pretrained models.
 pub mod base;
 // Floor 4: adapters.
 pub mod adapter;
+// Floor 5: measuring.
+pub mod eval;
+// Floor 6: deciding.
+pub mod gate;
+// Floor 7: what exists, and which version is where.
+pub mod registry;
+// Floor 9: the acts, and plans made of them.
+pub mod lifecycle;
+pub mod pipeline;

@@ -11,6 +11,7 @@ mod mapped;
 #[cfg(feature = "train")]
 pub mod network;
 mod pooling;
+mod stored;
 #[cfg(feature = "train")]
 mod tokenizer;
 mod weights;
@@ -20,6 +21,10 @@ pub use config::BertConfig;
 pub use error::{CheckpointError, LoraError};
 pub use lora::{LoraSpec, TargetModules};
 pub use pooling::Pooling;
+pub use stored::{
+    BaseError, BaseId, BaseManifest, BaseReport, Facts, FileFault, Imported, Source, SourceError,
+    import, inspect, open, verify,
+};
 #[cfg(feature = "train")]
 pub use tokenizer::{Encoding, Tokenizer, TokenizerError};
 pub use weights::Weights;

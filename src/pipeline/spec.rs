@@ -107,10 +107,17 @@ impl Spec {
     /// The files and folders that the pipeline reads and that are not there.
     pub fn missing_files(&self) -> Vec<&Path> {
         let data = &self.dataset;
-        let splits = [Some(&data.train), data.validation.as_ref(), Some(&data.test)];
+        let splits = [
+            Some(&data.train),
+            data.validation.as_ref(),
+            Some(&data.test),
+        ];
         let others = [&self.base.path, &self.train, &self.suite, &self.gate];
         let files = splits.into_iter().flatten().chain(others);
-        files.map(PathBuf::as_path).filter(|path| !path.exists()).collect()
+        files
+            .map(PathBuf::as_path)
+            .filter(|path| !path.exists())
+            .collect()
     }
 }
 

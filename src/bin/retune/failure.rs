@@ -7,6 +7,8 @@ use std::error::Error;
 
 use retune::document::Faults;
 use retune::fsio::FileError;
+use retune::lifecycle::InitError;
+use retune::registry::RegistryError;
 use retune::store::StoreError;
 
 use crate::exit::Exit;
@@ -108,6 +110,31 @@ impl From<Faults> for Failure {
                 failure.causes = several.iter().map(ToString::to_string).collect();
                 failure
             }
+        }
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        let exit = if error.is_integrity() {
+            Exit::Integrity
+        } else if error.is_race() {
+            Exit::LostRace
+        } else if error.is_usage() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        };
+        Self::from_error(exit, &error)
+    }
+}
+
+impl From<InitError> for Failure {
+    fn from(error: InitError) -> Self {
+        match error {
+            InitError::Registry(error) => error.into(),
+            InitError::Store(error) => error.into(),
+            InitError::File(error) => error.into(),
         }
     }
 }

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use retune::git::{Identity, IdentityError, configured_identity};
+use retune::lifecycle::Workspace;
+use retune::registry::{Act, Registry};
 use retune::store::Store;
 use retune::time::Timestamp;
 
@@ -17,15 +20,15 @@ pub(crate) struct Session<'a> {
     /// Where results and progress go.
     pub(crate) ui: &'a Ui,
     root: PathBuf,
+    by: Identity,
 }
 
 impl<'a> Session<'a> {
     pub(crate) fn new(global: &Global, ui: &'a Ui) -> Result<Self, Failure> {
         catch_signals()?;
-        Ok(Self {
-            ui,
-            root: project_root(global)?,
-        })
+        let root = project_root(global)?;
+        let by = actor(&root)?;
+        Ok(Self { ui, root, by })
     }
 
     /// The project's root directory.
@@ -46,6 +49,39 @@ impl<'a> Session<'a> {
         Timestamp::from_unix(fixed.unwrap_or_else(clock))
     }
 
+    /// The project's store and registry, and who acts on them now.
+    pub(crate) fn workspace(&self, dry_run: bool) -> Result<Workspace<'_>, Failure> {
+        let registry = self.root.join(".retune/registry");
+        if !registry.is_dir() {
+            return Err(self.not_initialised("registry"));
+        }
+        Ok(Workspace {
+            store: self.store()?,
+            registry: Registry::open(&registry)?,
+            tenant: "default"
+                .parse()
+                .map_err(|e: retune::name::ParseNameError| Failure::usage(e.to_string()))?,
+            runs: self.root.join(".retune/runs"),
+            act: self.act(dry_run),
+            tool: env!("CARGO_PKG_VERSION"),
+        })
+    }
+
+    /// Who acts, when, and whether for real.
+    pub(crate) fn act(&self, dry_run: bool) -> Act<'_> {
+        Act {
+            by: &self.by,
+            at: self.now(),
+            dry_run,
+            reporter: self.ui,
+        }
+    }
+
+    fn not_initialised(&self, what: &str) -> Failure {
+        Failure::usage(format!("{} has no {what}", self.root.display()))
+            .hint("run `retune init` first")
+    }
+
     /// The project's store, which must exist.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
         let path = self.root.join(".retune/store");
@@ -57,6 +93,23 @@ impl<'a> Session<'a> {
         }
         Ok(Store::open(&path)?)
     }
+}
+
+/// `RETUNE_ACTOR`, else whom git would name as author here, else the user of this machine.
+fn actor(root: &Path) -> Result<Identity, Failure> {
+    let variable = |name| env::var(name).ok();
+    if let Some(text) = variable("RETUNE_ACTOR") {
+        return text
+            .parse()
+            .map_err(|e: IdentityError| Failure::usage(format!("RETUNE_ACTOR: {e}")));
+    }
+    let author = variable("GIT_AUTHOR_NAME").zip(variable("GIT_AUTHOR_EMAIL"));
+    let author = author.and_then(|(name, email)| Identity::new(&name, &email).ok());
+    if let Some(identity) = author.or_else(|| configured_identity(root)) {
+        return Ok(identity);
+    }
+    let user = variable("USER").unwrap_or_else(|| "retune".to_owned());
+    Identity::new(&user, &format!("{user}@localhost")).map_err(|e| Failure::usage(e.to_string()))
 }
 
 /// `--project`, else the nearest directory upwards with a `retune.yaml`, else the git root, else here.

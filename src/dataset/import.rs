@@ -1,0 +1,250 @@
+//! Taking files in as a dataset.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::columns::Columns;
+use super::error::{DatasetError, RowFaults};
+use super::example::SplitName;
+use super::manifest::{DatasetId, DatasetManifest, Format, Split};
+use super::record::{Extras, Shape};
+use super::rows::{Reader, Trouble};
+use crate::document::Fault;
+use crate::fsio::{self, Context, FileError};
+use crate::progress::{Event, Reporter, Unit};
+use crate::store::Store;
+
+/// More labels than this are texts, not classes.
+const MAX_LABELS: usize = 100_000;
+const TOO_MANY_LABELS: &str =
+    "more than 100000 different labels; is the right column read as label?";
+
+/// How files are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Columns that do not bear their field's name.
+    pub columns: Columns,
+    /// Whether columns that are no field are left unread; otherwise each is a fault.
+    pub ignore_extra_columns: bool,
+}
+
+/// Checks every row of the files, then stores the files and a manifest.
+///
+/// Each file is read twice, to check it and to store it; bytes that differ the second time are refused. Nothing is
+/// stored when any row is at fault.
+pub fn import(
+    store: &Store,
+    files: &[(SplitName, PathBuf)],
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<(DatasetId, DatasetManifest), DatasetError> {
+    let (id, manifest) = inspect(files, options, reporter)?;
+    for (name, path) in files {
+        let blob = store.put_file(path)?;
+        if manifest.split(*name).map(|split| split.blob) != Some(blob.digest) {
+            return Err(DatasetError::Changed(path.clone()));
+        }
+    }
+    store.put_bytes(&manifest.encode()?)?;
+    Ok((id, manifest))
+}
+
+/// What [`import`] would store, without storing it: checks every row and hashes every byte.
+pub fn inspect(
+    files: &[(SplitName, PathBuf)],
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<(DatasetId, DatasetManifest), DatasetError> {
+    let mut import = Import {
+        shape: Shape {
+            columns: options.columns.clone(),
+            kind: None,
+            extras: Extras {
+                any: options.ignore_extra_columns,
+                ignored: BTreeSet::new(),
+            },
+        },
+        splits: BTreeMap::new(),
+        labels: BTreeSet::new(),
+        faults: RowFaults::default(),
+        reporter,
+    };
+    let mut seen = BTreeSet::new();
+    for (name, path) in files {
+        if !seen.insert(*name) {
+            return Err(DatasetError::Repeated(*name));
+        }
+        import.read(*name, path)?;
+    }
+    let manifest = import.finish()?;
+    Ok((manifest.id()?, manifest))
+}
+
+/// What has been found so far.
+struct Import<'a> {
+    shape: Shape,
+    splits: BTreeMap<SplitName, Split>,
+    labels: BTreeSet<String>,
+    faults: RowFaults,
+    reporter: &'a dyn Reporter,
+}
+
+impl Import<'_> {
+    fn read(&mut self, name: SplitName, path: &Path) -> Result<(), DatasetError> {
+        let file = fsio::open(path)?;
+        let total = regular_size(&file, path)?;
+        let format = match format_of(path)? {
+            Ok(format) => format,
+            Err(why) => {
+                self.fault(path, None, why);
+                return Ok(());
+            }
+        };
+        let what = format!("checking {name} rows");
+        self.reporter.report(&Event::Started {
+            what: &what,
+            total: Some(total),
+            unit: Unit::Bytes,
+        });
+        let reader = Reader::new(file, format, self.shape.clone()).doing("read", path)?;
+        let split = self.read_rows(reader, path, format)?;
+        self.reporter.report(&Event::Finished);
+        self.splits.insert(name, split);
+        Ok(())
+    }
+
+    fn read_rows(
+        &mut self,
+        mut reader: Reader<File>,
+        path: &Path,
+        format: Format,
+    ) -> Result<Split, DatasetError> {
+        let mut rows = 0_u64;
+        let mut met = 0_u64;
+        while let Some(row) = reader.next() {
+            met += 1;
+            if met.is_multiple_of(8192) {
+                self.advance(reader.offset())?;
+            }
+            match row {
+                Ok(row) => {
+                    rows += 1;
+                    if let Some(label) = row.example.label()
+                        && !self.labels.contains(label)
+                    {
+                        self.labels.insert(label.to_owned());
+                    }
+                    if self.labels.len() > MAX_LABELS {
+                        self.fault(path, Some(row.line), TOO_MANY_LABELS.to_owned());
+                        break;
+                    }
+                }
+                Err(trouble) => self.trouble(path, trouble)?,
+            }
+        }
+        if met == 0 {
+            self.fault(path, None, "the file holds no rows".to_owned());
+        }
+        let (shape, whole) = reader.finish();
+        self.shape = shape;
+        Ok(Split {
+            blob: whole.digest,
+            size: whole.size,
+            rows,
+            format,
+        })
+    }
+
+    fn advance(&self, done: u64) -> Result<(), DatasetError> {
+        self.reporter.report(&Event::Advanced { done, note: "" });
+        if self.reporter.interrupted() {
+            return Err(DatasetError::Interrupted);
+        }
+        Ok(())
+    }
+
+    fn trouble(&mut self, path: &Path, trouble: Trouble) -> Result<(), DatasetError> {
+        match trouble {
+            Trouble::Row { line, messages } => {
+                for message in messages {
+                    self.fault(path, Some(line), message);
+                }
+            }
+            Trouble::File { line, message } => self.fault(path, line, message),
+            Trouble::Io(source) => {
+                return Err(DatasetError::File(FileError {
+                    action: "read",
+                    path: path.to_owned(),
+                    source,
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    fn fault(&mut self, path: &Path, line: Option<u64>, message: String) {
+        self.faults.push(Fault {
+            file: path.to_owned(),
+            line: line.and_then(|line| usize::try_from(line).ok()),
+            key: String::new(),
+            message,
+        });
+    }
+
+    fn finish(self) -> Result<DatasetManifest, DatasetError> {
+        if !self.faults.is_empty() {
+            return Err(DatasetError::Rows(self.faults));
+        }
+        Ok(DatasetManifest {
+            kind: self.shape.kind.ok_or(DatasetError::NoSplit)?,
+            splits: self.splits,
+            labels: self.labels.into_iter().collect(),
+            columns: self.shape.columns,
+            ignored: self.shape.extras.ignored.into_iter().collect(),
+        })
+    }
+}
+
+/// The size of a regular file. A pipe is refused, because every file is read twice.
+fn regular_size(file: &File, path: &Path) -> Result<u64, DatasetError> {
+    let metadata = file.metadata().doing("look at", path)?;
+    if metadata.is_file() {
+        return Ok(metadata.len());
+    }
+    Err(DatasetError::File(FileError {
+        action: "read",
+        path: path.to_owned(),
+        source: std::io::Error::other("it is not a regular file"),
+    }))
+}
+
+/// The format by the file's ending, else by its first byte. The inner error is a fault of the file.
+fn format_of(path: &Path) -> Result<Result<Format, String>, DatasetError> {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    match ending.map(str::to_ascii_lowercase).as_deref() {
+        Some("jsonl" | "ndjson") => return Ok(Ok(Format::Jsonl)),
+        Some("csv") => return Ok(Ok(Format::Csv)),
+        _ => {}
+    }
+    let mut head = Vec::new();
+    fsio::open(path)?
+        .take(4096)
+        .read_to_end(&mut head)
+        .doing("read", path)?;
+    Ok(sniff(&head).map_err(|what| format!("{what}; write the rows as JSONL or CSV")))
+}
+
+fn sniff(head: &[u8]) -> Result<Format, &'static str> {
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    match text.trim_ascii_start() {
+        [] => Err("the file holds no rows"),
+        [b'{', ..] => Ok(Format::Jsonl),
+        [b'[', ..] => Err("this is one JSON array"),
+        [b'P', b'A', b'R', b'1', ..] => Err("this is a Parquet file"),
+        [0x1f, 0x8b, ..] => Err("this is compressed with gzip"),
+        [b'P', b'K', 3, 4, ..] => Err("this is a zip archive"),
+        _ => Ok(Format::Csv),
+    }
+}

@@ -1,0 +1,73 @@
+//! What can go wrong in evaluation.
+
+use crate::digest::Digest;
+use crate::document::Faults;
+use crate::document::canonical::CanonicalError;
+use crate::stats::StatsError;
+use crate::store::StoreError;
+
+/// An evaluation that could not be done, or a stored suite or report that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// The suite file or its cases are wrong.
+    #[error("the suite is not valid")]
+    Suite(#[source] Faults),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored document is not what it should be.
+    #[error("the {what} {digest} cannot be read")]
+    Document {
+        /// `suite` or `report`.
+        what: &'static str,
+        /// The object.
+        digest: Digest,
+        /// What is wrong with its bytes.
+        source: CanonicalError,
+    },
+    /// The stored cases contradict the stored suite.
+    #[error("the suite {suite} does not agree with its cases {cases}: {why}")]
+    Cases {
+        /// The suite.
+        suite: Digest,
+        /// The object that holds its cases.
+        cases: Digest,
+        /// What is wrong.
+        why: String,
+    },
+    /// A document cannot be written.
+    #[error("the {what} cannot be written as a document")]
+    Encode {
+        /// `suite`, `report` or `subject`.
+        what: &'static str,
+        /// Why.
+        source: CanonicalError,
+    },
+    /// As many answers as cases are needed, in their order.
+    #[error("{answers} answers for the {cases} cases of suite {suite}")]
+    Answers {
+        /// How many came.
+        answers: usize,
+        /// How many are needed.
+        cases: usize,
+        /// The suite.
+        suite: String,
+    },
+    /// The metrics cannot be computed.
+    #[error("the metrics cannot be computed")]
+    Metrics(#[from] StatsError),
+    /// The centroids cannot be computed from these embeddings.
+    #[error("cannot compute the centroids: {0}")]
+    Centroids(String),
+}
+
+impl EvalError {
+    /// Whether stored bytes are missing, changed or inconsistent.
+    pub fn is_integrity(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_integrity(),
+            Self::Document { .. } | Self::Cases { .. } => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Evaluation: a suite of cases, a subject that answers them, and the immutable report of how it went.
+//!
+//! A [`Suite`] is a YAML file that names a JSONL file of cases; its [`SuiteId`] binds every text, label and the
+//! grader. A [`Subject`] is what answered: an adapter on its base, or a baseline that costs nothing to train. A
+//! [`Report`] holds every case's answer and the metrics computed from them; it holds no time, so the same subject
+//! on the same suite gives the same [`ReportId`]. An answer that could not be had is an error in the report: it
+//! stays in every denominator and the gate counts it.
+
+mod baseline;
+mod error;
+mod report;
+mod subject;
+mod suite;
+mod suite_file;
+#[cfg(test)]
+mod tests;
+
+pub use baseline::{Centroids, majority};
+pub use error::EvalError;
+pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};
+pub use subject::{BaselineKind, Subject};
+pub use suite::{Case, Suite, SuiteId};

@@ -1,0 +1,283 @@
+//! Reports: every case's answer, and the metrics computed from them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::EvalError;
+use super::subject::Subject;
+use super::suite::{Suite, SuiteId};
+use crate::digest::Digest;
+use crate::document::{Decimal, canonical};
+use crate::stats::{Metrics, StatsError};
+use crate::store::Store;
+
+const SCHEMA: &str = "retune.report/1";
+
+crate::typed_id!(
+    /// Identifies a report: the SHA-256 of its canonical document.
+    ReportId
+);
+
+/// How a subject did on a suite. Plain data as stored; whether it fits its suite is asked with [`Report::mismatches`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// The suite.
+    pub suite: SuiteId,
+    /// What answered.
+    pub subject: Subject,
+    /// The labels that the subject can answer, in its order.
+    pub labels: Vec<String>,
+    /// Every case of the suite, in the suite's order.
+    pub cases: Vec<CaseResult>,
+    /// What the cases sum to.
+    pub metrics: ReportMetrics,
+    /// The version of retune that made it.
+    pub tool: String,
+}
+
+/// What came of one case: a predicted label or an error, never both and never neither.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseResult {
+    /// The case.
+    pub id: String,
+    /// The right label.
+    pub expected: String,
+    /// The subject's label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<String>,
+    /// Whether the predicted label is the right one.
+    pub correct: bool,
+    /// Why there is no predicted label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Metrics over all cases; a case with an error counts as wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportMetrics {
+    /// The share of cases that are right.
+    pub accuracy: Decimal,
+    /// The mean F1 of the labels that are expected or predicted.
+    pub macro_f1: Decimal,
+    /// By label.
+    pub per_label: BTreeMap<String, LabelReport>,
+    /// The number of cases.
+    pub n: u64,
+    /// How many of them have an error.
+    pub errors: u64,
+}
+
+/// Metrics of one label.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelReport {
+    /// Of the cases predicted to have this label, the share that has it.
+    pub precision: Decimal,
+    /// Of the cases that have this label, the share predicted to have it.
+    pub recall: Decimal,
+    /// The harmonic mean of precision and recall.
+    pub f1: Decimal,
+    /// The number of cases that have this label.
+    pub support: u64,
+}
+
+/// What a subject says to a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// A label.
+    Label(String),
+    /// No label, and why.
+    Error(String),
+}
+
+/// A way in which a report does not fit its suite or itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It is about another suite.
+    Suite(SuiteId),
+    /// A case of the suite is not in it.
+    Missing(String),
+    /// A case is in it that the suite does not have.
+    Unknown(String),
+    /// A case is in it more than once.
+    Duplicate(String),
+    /// The right label is not the suite's.
+    Expected(String),
+    /// A case says two things at once, or nothing.
+    Contradiction(String),
+    /// The metrics do not follow from the cases.
+    Metrics,
+}
+
+impl Report {
+    /// The report of these answers, one for each case in the suite's order.
+    pub fn new(
+        suite: &Suite,
+        subject: Subject,
+        labels: Vec<String>,
+        answers: Vec<Answer>,
+    ) -> Result<Self, EvalError> {
+        if answers.len() != suite.cases().len() {
+            return Err(EvalError::Answers {
+                answers: answers.len(),
+                cases: suite.cases().len(),
+                suite: suite.name().to_string(),
+            });
+        }
+        let cases: Vec<CaseResult> = suite
+            .cases()
+            .iter()
+            .zip(answers)
+            .map(|(case, answer)| CaseResult::new(&case.id, &case.label, answer))
+            .collect();
+        Ok(Self {
+            suite: suite.id()?,
+            subject,
+            labels,
+            metrics: ReportMetrics::of(&cases)?,
+            cases,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// The canonical document that [`ReportId`] is the digest of.
+    pub fn document(&self) -> Result<Vec<u8>, EvalError> {
+        canonical::encode(SCHEMA, self).map_err(|source| EvalError::Encode {
+            what: "report",
+            source,
+        })
+    }
+
+    /// Puts the document into the store.
+    pub fn store(&self, store: &Store) -> Result<ReportId, EvalError> {
+        Ok(store.put_bytes(&self.document()?)?.digest.into())
+    }
+
+    /// Reads a report from the store; every byte is checked.
+    pub fn load(store: &Store, id: &ReportId) -> Result<Self, EvalError> {
+        let digest: Digest = id.digest();
+        let bytes = store.read(&digest)?;
+        canonical::decode(SCHEMA, &bytes).map_err(|source| EvalError::Document {
+            what: "report",
+            digest,
+            source,
+        })
+    }
+
+    /// Everything in which the report does not fit `suite`, whose identity is `id`, or itself.
+    pub fn mismatches(&self, suite: &Suite, id: &SuiteId) -> Vec<Mismatch> {
+        let mut found = Vec::new();
+        if self.suite != *id {
+            found.push(Mismatch::Suite(self.suite));
+        }
+        let mut results: HashMap<&str, &CaseResult> = HashMap::new();
+        for result in &self.cases {
+            if results.insert(&result.id, result).is_some() {
+                found.push(Mismatch::Duplicate(result.id.clone()));
+            }
+            if !result.is_consistent() {
+                found.push(Mismatch::Contradiction(result.id.clone()));
+            }
+        }
+        for case in suite.cases() {
+            match results.remove(case.id.as_str()) {
+                None => found.push(Mismatch::Missing(case.id.clone())),
+                Some(result) if result.expected != case.label => {
+                    found.push(Mismatch::Expected(case.id.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        let mut unknown: Vec<&str> = results.into_keys().collect();
+        unknown.sort_unstable();
+        found.extend(
+            unknown
+                .into_iter()
+                .map(|id| Mismatch::Unknown(id.to_owned())),
+        );
+        if ReportMetrics::of(&self.cases).ok().as_ref() != Some(&self.metrics) {
+            found.push(Mismatch::Metrics);
+        }
+        found
+    }
+}
+
+impl CaseResult {
+    fn new(id: &str, expected: &str, answer: Answer) -> Self {
+        let (predicted, error) = match answer {
+            Answer::Label(label) => (Some(label), None),
+            Answer::Error(why) => (None, Some(why)),
+        };
+        Self {
+            id: id.to_owned(),
+            expected: expected.to_owned(),
+            correct: predicted.as_deref() == Some(expected),
+            predicted,
+            error,
+        }
+    }
+
+    fn is_consistent(&self) -> bool {
+        self.predicted.is_some() != self.error.is_some()
+            && self.correct == (self.predicted.as_ref() == Some(&self.expected))
+    }
+}
+
+impl ReportMetrics {
+    fn of(cases: &[CaseResult]) -> Result<Self, EvalError> {
+        let metrics = Metrics::of(
+            cases
+                .iter()
+                .map(|case| (case.expected.as_str(), case.predicted.as_deref())),
+        )?;
+        let per_label = metrics
+            .per_label
+            .into_iter()
+            .map(|(label, of)| {
+                let report = LabelReport {
+                    precision: decimal(of.precision)?,
+                    recall: decimal(of.recall)?,
+                    f1: decimal(of.f1)?,
+                    support: of.support,
+                };
+                Ok((label, report))
+            })
+            .collect::<Result<_, EvalError>>()?;
+        Ok(Self {
+            accuracy: decimal(metrics.accuracy)?,
+            macro_f1: decimal(metrics.macro_f1)?,
+            per_label,
+            n: cases.len() as u64,
+            errors: cases.iter().filter(|case| case.error.is_some()).count() as u64,
+        })
+    }
+}
+
+fn decimal(value: f64) -> Result<Decimal, EvalError> {
+    Decimal::new(value).map_err(|_| {
+        EvalError::Metrics(StatsError::Range {
+            what: "a metric",
+            value,
+            range: "the finite numbers",
+        })
+    })
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Suite(id) => write!(f, "it is about suite {id}"),
+            Self::Missing(id) => write!(f, "case {id} is missing"),
+            Self::Unknown(id) => write!(f, "case {id} is not in the suite"),
+            Self::Duplicate(id) => write!(f, "case {id} is there more than once"),
+            Self::Expected(id) => write!(f, "the right label of case {id} is not the suite's"),
+            Self::Contradiction(id) => write!(f, "case {id} contradicts itself"),
+            Self::Metrics => f.write_str("its metrics do not follow from its cases"),
+        }
+    }
+}

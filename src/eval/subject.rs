@@ -1,0 +1,120 @@
+//! What is evaluated.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::EvalError;
+use crate::digest::{Digest, Digest as BaseId, Digest as DatasetId, Digest as RunId};
+use crate::document::canonical;
+use crate::store::TreeId;
+
+const SCHEMA: &str = "retune.subject/1";
+
+/// What gave the answers, named by digests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Subject {
+    /// A trained adapter on its base.
+    Adapter {
+        /// The base's files.
+        base: BaseId,
+        /// The adapter's files.
+        adapter: TreeId,
+        /// What it was trained on; absent for an adapter from elsewhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dataset: Option<DatasetId>,
+        /// The run that trained it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<RunId>,
+    },
+    /// The nearest class centroid of the frozen base's embeddings.
+    Centroid {
+        /// The base that embeds.
+        base: BaseId,
+        /// The dataset whose training split gives the centroids.
+        dataset: DatasetId,
+    },
+    /// The most frequent label of the training split, whatever the text.
+    Majority {
+        /// The dataset.
+        dataset: DatasetId,
+    },
+}
+
+/// A baseline that needs no training: what a first version is judged against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BaselineKind {
+    /// [`Subject::Centroid`].
+    NearestCentroid,
+    /// [`Subject::Majority`].
+    Majority,
+}
+
+impl Subject {
+    /// The digest of the subject's canonical document.
+    pub fn digest(&self) -> Result<Digest, EvalError> {
+        let bytes = canonical::encode(SCHEMA, self).map_err(|source| EvalError::Encode {
+            what: "subject",
+            source,
+        })?;
+        Ok(Digest::of(&bytes))
+    }
+
+    /// Which untrained baseline this is; `None` for an adapter.
+    pub fn baseline_kind(&self) -> Option<BaselineKind> {
+        match self {
+            Self::Adapter { .. } => None,
+            Self::Centroid { .. } => Some(BaselineKind::NearestCentroid),
+            Self::Majority { .. } => Some(BaselineKind::Majority),
+        }
+    }
+
+    /// The dataset whose training split it learned from, where that is known.
+    pub fn dataset(&self) -> Option<DatasetId> {
+        match self {
+            Self::Adapter { dataset, .. } => *dataset,
+            Self::Centroid { dataset, .. } | Self::Majority { dataset } => Some(*dataset),
+        }
+    }
+
+    /// The base it stands on; the majority label needs none.
+    pub fn base(&self) -> Option<BaseId> {
+        match self {
+            Self::Adapter { base, .. } | Self::Centroid { base, .. } => Some(*base),
+            Self::Majority { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Adapter { base, adapter, .. } => write!(
+                f,
+                "adapter {} on base {}",
+                adapter.digest().short(),
+                base.short()
+            ),
+            Self::Centroid { base, dataset } => write!(
+                f,
+                "nearest centroid of base {} and dataset {}",
+                base.short(),
+                dataset.short()
+            ),
+            Self::Majority { dataset } => {
+                write!(f, "majority label of dataset {}", dataset.short())
+            }
+        }
+    }
+}
+
+impl fmt::Display for BaselineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NearestCentroid => "nearest-centroid",
+            Self::Majority => "majority",
+        })
+    }
+}

@@ -1,0 +1,264 @@
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::digest::Digest;
+use crate::store::Store;
+
+fn suite_from(yaml: &str, rows: &str) -> Result<Suite, Vec<String>> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("suite.yaml");
+    fs::write(&path, yaml).unwrap();
+    fs::write(dir.path().join("cases.jsonl"), rows).unwrap();
+    Suite::read(&path).map_err(|error| match error {
+        EvalError::Suite(faults) => {
+            let root = format!("{}/", dir.path().display());
+            let faults = faults.as_slice().iter();
+            faults
+                .map(|fault| fault.to_string().replace(&root, ""))
+                .collect()
+        }
+        other => vec![other.to_string()],
+    })
+}
+
+const YAML: &str = "version: 1\nname: intents\ntask: classification\ncases: cases.jsonl\n";
+
+fn small() -> Suite {
+    let rows = "{\"id\":\"t2\",\"vars\":{\"text\":\"where is it\"},\"target\":\"where\"}\n\
+                {\"id\":\"t1\",\"text\":\"give it back\",\"label\":\"refund\"}\n";
+    suite_from(YAML, rows).unwrap()
+}
+
+#[test]
+fn both_row_shapes_give_the_same_case() {
+    let promptfoo = "{\"vars\":{\"text\":\"a b\"},\"target\":\" x \",\"metadata\":{\"k\":1.5}}\n";
+    let plain = "{\"text\":\"a b\",\"label\":\"x\"}";
+    let ours = suite_from(YAML, plain).unwrap();
+    assert_eq!(suite_from(YAML, promptfoo).unwrap(), ours);
+    let mapped = format!("{YAML}fields: {{text: q.t, label: intent}}\n");
+    assert_eq!(
+        suite_from(
+            &mapped,
+            "{\"q\":{\"t\":\"a b\"},\"intent\":\"x\",\"more\":1}"
+        )
+        .unwrap(),
+        ours
+    );
+    // python3: sha256(json.dumps({"schema":"retune.case/1","target":"x","vars":{"text":"a b"}},indent=2)+"\n")
+    assert_eq!(ours.cases()[0].id, "ab125df304af");
+}
+
+#[test]
+fn identity_binds_every_text_label_id_and_name_but_not_order() {
+    let id = |suite: Suite| suite.id().unwrap();
+    let base = "{\"id\":\"1\",\"text\":\"a\",\"label\":\"x\"}\n{\"id\":\"2\",\"text\":\"b\",\"label\":\"y\"}\n";
+    let reference = id(suite_from(YAML, base).unwrap());
+    let turned: String = base.lines().rev().map(|line| format!("{line}\n")).collect();
+    assert_eq!(id(suite_from(YAML, &turned).unwrap()), reference);
+    for (from, to) in [("\"a\"", "\"A\""), ("\"x\"", "\"z\""), ("\"1\"", "\"3\"")] {
+        let other = suite_from(YAML, &base.replacen(from, to, 1)).unwrap();
+        assert_ne!(id(other), reference, "{from} {to}");
+    }
+    let renamed = YAML.replace("intents", "other");
+    assert_ne!(id(suite_from(&renamed, base).unwrap()), reference);
+}
+
+#[test]
+fn every_faulty_line_is_named() {
+    let rows = "{\"text\":\"a\",\"label\":\"x\"}\n\
+                {\"text\":\"a\",\"label\":\"x\"}\n\
+                {\"text\":\"a\"}\n\
+                \n\
+                {\"text\":\" \",\"label\":\"x\"}\n\
+                {\"text\":\"b\",\"label\":\"x\",\"assert\":[]}\n\
+                {\"id\":\"\",\"text\":\"b\",\"label\":\"x\"}\n\
+                {\"text\":1,\"label\":\"x\"}\n\
+                not json\n";
+    let faults = suite_from(YAML, rows).unwrap_err();
+    let lines: Vec<&str> = faults
+        .iter()
+        .map(|f| f.split(": ").next().unwrap())
+        .collect();
+    let expected: Vec<String> = (2..=9).map(|line| format!("cases.jsonl:{line}")).collect();
+    assert_eq!(lines, expected, "{faults:#?}");
+    assert!(faults[0].ends_with("is already on line 1"), "{}", faults[0]);
+    assert!(
+        faults[4].contains("unknown field `assert`"),
+        "{}",
+        faults[4]
+    );
+}
+
+#[test]
+fn every_faulty_key_is_named() {
+    let yaml = "version: 2\nname: Intents\ntask: classification\nsplits: {gate: cases.jsonl}\ncases: cases.jsonl\n";
+    let faults = suite_from(yaml, "").unwrap_err();
+    assert_eq!(faults.len(), 3, "{faults:#?}");
+    let faults = suite_from("version: 1\nnmae: x\ntask: classification\n", "").unwrap_err();
+    assert!(
+        faults
+            .iter()
+            .any(|fault| fault.ends_with("did you mean `name`?")),
+        "{faults:#?}"
+    );
+    assert_eq!(
+        suite_from(YAML, "").unwrap_err(),
+        ["cases.jsonl: there is no case"]
+    );
+    let many = "x\n".repeat(50);
+    let faults = suite_from(YAML, &many).unwrap_err();
+    assert_eq!(faults.len(), 21);
+    assert!(faults[20].contains("30 more faults"));
+}
+
+#[test]
+fn a_missing_file_is_a_fault() {
+    let error = Suite::read(Path::new("/nowhere/suite.yaml")).unwrap_err();
+    assert!(matches!(error, EvalError::Suite(_)));
+}
+
+fn subject() -> Subject {
+    Subject::Majority {
+        dataset: Digest::of(b"dataset"),
+    }
+}
+
+fn report(suite: &Suite) -> Report {
+    let answers = vec![
+        Answer::Label("refund".to_owned()),
+        Answer::Error("timed out".to_owned()),
+    ];
+    Report::new(suite, subject(), vec!["refund".to_owned()], answers).unwrap()
+}
+
+#[test]
+fn suites_and_reports_come_back_from_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::create(dir.path()).unwrap();
+    let suite = small();
+    let id = suite.store(&store).unwrap();
+    assert_eq!(id, suite.id().unwrap());
+    assert_eq!(Suite::load(&store, &id).unwrap(), suite);
+    let report = report(&suite);
+    let report_id = report.store(&store).unwrap();
+    assert_eq!(Report::load(&store, &report_id).unwrap(), report);
+    assert_eq!(report.store(&store).unwrap(), report_id);
+    assert_eq!(report.mismatches(&suite, &id), []);
+    // One is not the other.
+    assert!(matches!(
+        Report::load(&store, &id.digest().into()),
+        Err(EvalError::Document { .. })
+    ));
+    assert!(
+        Suite::load(&store, &report_id.digest().into())
+            .unwrap_err()
+            .is_integrity()
+    );
+}
+
+#[test]
+fn an_error_counts_as_wrong_and_stays_counted() {
+    let report = report(&small());
+    assert_eq!(report.metrics.accuracy.get(), 0.5);
+    assert_eq!((report.metrics.n, report.metrics.errors), (2, 1));
+    assert_eq!(report.metrics.per_label["where"].support, 1);
+}
+
+#[test]
+fn a_report_that_does_not_fit_says_how() {
+    let suite = small();
+    let id = suite.id().unwrap();
+    let check = |change: &dyn Fn(&mut Report)| {
+        let mut report = report(&suite);
+        change(&mut report);
+        report.mismatches(&suite, &id)
+    };
+    let case = |id: &str| id.to_owned();
+    assert_eq!(
+        check(&|r| drop(r.cases.remove(0))),
+        [Mismatch::Missing(case("t1")), Mismatch::Metrics]
+    );
+    assert_eq!(
+        check(&|r| r.cases.push(r.cases[0].clone())),
+        [Mismatch::Duplicate(case("t1")), Mismatch::Metrics]
+    );
+    assert_eq!(
+        check(&|r| r.cases[0].id = case("t9")),
+        [Mismatch::Missing(case("t1")), Mismatch::Unknown(case("t9"))]
+    );
+    assert_eq!(
+        check(&|r| r.cases[0].correct = false),
+        [Mismatch::Contradiction(case("t1"))]
+    );
+    assert_eq!(
+        check(&|r| r.cases[1].error = None),
+        [Mismatch::Contradiction(case("t2")), Mismatch::Metrics]
+    );
+    assert!(
+        check(&|r| r.cases[1].expected = case("other")).contains(&Mismatch::Expected(case("t2")))
+    );
+    assert_eq!(check(&|r| r.metrics.n = 3), [Mismatch::Metrics]);
+    let other = SuiteId::from(Digest::of(b"other"));
+    assert_eq!(check(&|r| r.suite = other), [Mismatch::Suite(other)]);
+}
+
+#[test]
+fn as_many_answers_as_cases() {
+    let error = Report::new(&small(), subject(), Vec::new(), Vec::new()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "0 answers for the 2 cases of suite intents"
+    );
+}
+
+#[test]
+fn subjects_have_one_identity_each() {
+    let subjects = [
+        subject(),
+        Subject::Centroid {
+            base: Digest::of(b"base"),
+            dataset: Digest::of(b"dataset"),
+        },
+    ];
+    let digests = subjects.each_ref().map(|subject| subject.digest().unwrap());
+    assert_ne!(digests[0], digests[1]);
+    let text = serde_json::to_string(&subjects[1]).unwrap();
+    assert_eq!(serde_json::from_str::<Subject>(&text).unwrap(), subjects[1]);
+    assert!(text.contains("\"kind\":\"centroid\""));
+}
+
+#[test]
+fn the_majority_label() {
+    assert_eq!(majority(["b", "a", "b", "c"]), Some("b"));
+    assert_eq!(majority(["b", "a"]), Some("a"), "the first of equals");
+    assert_eq!(majority([]), None);
+}
+
+#[test]
+fn the_nearest_centroid_goes_by_angle() {
+    let labels = ["east", "north", "east"];
+    let embeddings = [1.0, 0.1, 0.0, 5.0, 100.0, -10.0];
+    let centroids = Centroids::fit(&labels, &embeddings, 2).unwrap();
+    assert_eq!(centroids.labels(), ["east", "north"]);
+    // East's examples are weighted alike however long they are: (1, 0.1) and (100, -10) sum to due east.
+    for (embedding, label) in [
+        ([0.1, 0.01], "east"),
+        ([3.0, 4.0], "north"),
+        ([1.0, 1.0], "east"),
+    ] {
+        assert_eq!(
+            centroids.answer(&embedding),
+            Answer::Label(label.to_owned()),
+            "{embedding:?}"
+        );
+    }
+    for bad in [&[0.0, 0.0][..], &[f32::NAN, 1.0], &[1.0]] {
+        assert!(matches!(centroids.answer(bad), Answer::Error(_)), "{bad:?}");
+    }
+    assert!(Centroids::fit(&labels, &embeddings, 3).is_err());
+    assert!(Centroids::fit(&["a"], &[0.0, 0.0], 2).is_err());
+    assert!(Centroids::fit(&[], &[], 2).is_err());
+}

@@ -1,0 +1,95 @@
+//! Why a verdict is what it is.
+
+use serde::{Deserialize, Serialize};
+
+use super::verdict::Verdict;
+
+/// One reason, for machines and for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// Which reason.
+    pub code: Code,
+    /// The same with the particulars, in words.
+    pub text: String,
+}
+
+/// The reasons there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// The reports are about different suites, or not about the suite the policy fixes.
+    SuiteDiffers,
+    /// A report lacks cases, has foreign ones, has some twice, or says another label is right.
+    CasesDiffer,
+    /// A report contradicts itself.
+    ReportInconsistent,
+    /// More cases have an error than the policy allows.
+    TooManyErrors,
+    /// It is not known what the candidate was trained on.
+    LineageUnknown,
+    /// The candidate was trained on texts of the suite.
+    Contaminated,
+    /// No outcome on so few cases could pass.
+    TooFewCases,
+    /// Both arms have every case wrong: the suite or the labels do not fit.
+    NothingRight,
+    /// The baselines are not the ones that the policy compares with.
+    WrongBaseline,
+    /// The policy does not say how to judge a first version.
+    NoRule,
+    /// The candidate is not a trained adapter.
+    NotACandidate,
+    /// Significantly more cases regressed than improved.
+    Harm,
+    /// Neither the rule nor harm could be shown.
+    Undecided,
+    /// Some cases have an error, within what the policy allows; each counts against the candidate.
+    ErrorsCounted,
+    /// Contaminated cases were left out of both arms.
+    ContaminatedExcluded,
+    /// Contaminated cases are in the numbers.
+    ContaminatedIncluded,
+    /// The loss is smaller than the margin, yet significant.
+    SmallRegression,
+    /// Both arms have every case right: the suite can no longer tell them apart.
+    Saturated,
+    /// A criterion that does not block does not hold.
+    NotHeld,
+}
+
+impl Code {
+    /// The verdict that this reason leads to; `None` for a remark.
+    pub fn verdict(self) -> Option<Verdict> {
+        match self {
+            Self::SuiteDiffers
+            | Self::CasesDiffer
+            | Self::ReportInconsistent
+            | Self::TooManyErrors
+            | Self::LineageUnknown
+            | Self::Contaminated
+            | Self::TooFewCases
+            | Self::NothingRight
+            | Self::WrongBaseline
+            | Self::NoRule
+            | Self::NotACandidate => Some(Verdict::Invalid),
+            Self::Harm => Some(Verdict::Fail),
+            Self::Undecided => Some(Verdict::Inconclusive),
+            Self::ErrorsCounted
+            | Self::ContaminatedExcluded
+            | Self::ContaminatedIncluded
+            | Self::SmallRegression
+            | Self::Saturated
+            | Self::NotHeld => None,
+        }
+    }
+}
+
+impl Reason {
+    pub(super) fn new(code: Code, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+        }
+    }
+}

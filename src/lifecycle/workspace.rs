@@ -1,0 +1,30 @@
+//! What every act works with.
+
+use std::path::PathBuf;
+
+use crate::name::TenantName;
+use crate::registry::{Act, Registry, Tenant};
+use crate::store::Store;
+
+/// An opened project: its store, its registry, and the circumstances of this invocation.
+pub struct Workspace<'a> {
+    /// The bytes.
+    pub store: Store,
+    /// The decisions.
+    pub registry: Registry,
+    /// Whose datasets, runs and models these are.
+    pub tenant: TenantName,
+    /// Where runs keep their checkpoints and logs.
+    pub runs: PathBuf,
+    /// Who acts, when, and whether for real.
+    pub act: Act<'a>,
+    /// The tool's version, for records.
+    pub tool: &'static str,
+}
+
+impl Workspace<'_> {
+    /// The tenant's part of the registry.
+    pub fn tenant(&self) -> Tenant<'_> {
+        self.registry.tenant(&self.tenant)
+    }
+}

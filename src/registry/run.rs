@@ -1,0 +1,151 @@
+//! Training runs.
+
+use super::act::Act;
+use super::error::RegistryError;
+use super::layout;
+use super::record::check_size;
+use super::tenant::{Added, Tenant};
+use super::transaction::{Step, Transaction};
+use super::view::View;
+use crate::digest::Digest;
+
+/// A run in the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRecord {
+    /// The run's identity, or its first 12 hexadecimal digits where only the list was read.
+    pub short: String,
+    /// The exact bytes of the run record.
+    pub document: Vec<u8>,
+}
+
+/// One tenant's training runs.
+pub struct Runs<'t> {
+    pub(super) tenant: &'t Tenant<'t>,
+}
+
+impl Runs<'_> {
+    /// Records what came of a run. The same bytes again change nothing; other bytes for a run that is
+    /// recorded already are refused.
+    pub fn add(
+        &self,
+        run: &Digest,
+        document: &[u8],
+        act: &Act<'_>,
+    ) -> Result<Added<RunRecord>, RegistryError> {
+        check_size("run", document)?;
+        let tenant = &self.tenant.name;
+        let record = RunRecord {
+            short: run.short(),
+            document: document.to_vec(),
+        };
+        self.tenant.registry.transact(act, |view| {
+            view.require_tenant(tenant)?;
+            if let Some(path) = self.path_of(view, run)? {
+                if view.expect(&path)? == document {
+                    return Ok(Step::Nothing(Added {
+                        record: record.clone(),
+                        new: false,
+                    }));
+                }
+                return Err(RegistryError::Immutable {
+                    what: format!("run {}", run.short()),
+                    path,
+                });
+            }
+            let transaction = Transaction::new(format!("record run {} ({tenant})", run.short()))
+                .trailer("Retune-Id", run)
+                .add(view, layout::run(tenant, &act.at, run), document.to_vec())?;
+            let record = record.clone();
+            Ok(Step::Write(transaction, Added { record, new: true }))
+        })
+    }
+
+    /// The run with this identity.
+    pub fn get(&self, run: &Digest) -> Result<Option<RunRecord>, RegistryError> {
+        let view = self.tenant.view()?;
+        let Some(path) = self.path_of(&view, run)? else {
+            return Ok(None);
+        };
+        Ok(Some(RunRecord {
+            short: run.short(),
+            document: view.expect(&path)?,
+        }))
+    }
+
+    /// The run whose identity begins like `text` (4 hexadecimal digits at least, or the full id).
+    pub fn find(&self, text: &str) -> Result<RunRecord, RegistryError> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let view = self.tenant.view()?;
+        let all = self.all(&view)?;
+        let means = |short: &str| {
+            digits.len() >= 4 && (short.starts_with(digits) || digits.starts_with(short))
+        };
+        let hits: Vec<&(String, String)> = all.iter().filter(|(short, _)| means(short)).collect();
+        match hits.as_slice() {
+            [] => Err(RegistryError::NotFound {
+                what: format!("run {text}"),
+                known: all.into_iter().rev().map(|(short, _)| short).collect(),
+            }),
+            [(short, path)] => Ok(RunRecord {
+                short: short.clone(),
+                document: view.expect(path)?,
+            }),
+            _ => Err(RegistryError::Ambiguous {
+                what: format!("run {text}"),
+                candidates: hits.into_iter().map(|(short, _)| short.clone()).collect(),
+            }),
+        }
+    }
+
+    /// Every run, the newest month first, within a month as they came in.
+    pub fn list(&self) -> Result<Vec<RunRecord>, RegistryError> {
+        let view = self.tenant.view()?;
+        let mut records = Vec::new();
+        for dir in self.months(&view)?.into_iter().rev() {
+            for short in view.newest_first(&dir, view.documents(&dir)?)? {
+                let document = view.expect(&format!("{dir}/{short}.json"))?;
+                records.push(RunRecord { short, document });
+            }
+        }
+        Ok(records)
+    }
+
+    /// Where a run lies, in whatever month.
+    pub(super) fn path_of(
+        &self,
+        view: &View<'_>,
+        run: &Digest,
+    ) -> Result<Option<String>, RegistryError> {
+        let short = run.short();
+        for dir in self.months(view)? {
+            let path = format!("{dir}/{short}.json");
+            if view.read(&path)?.is_some() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The 12 digits and the path of every run, in the order of the months.
+    fn all(&self, view: &View<'_>) -> Result<Vec<(String, String)>, RegistryError> {
+        let mut all = Vec::new();
+        for dir in self.months(view)? {
+            for short in view.documents(&dir)? {
+                let path = format!("{dir}/{short}.json");
+                all.push((short, path));
+            }
+        }
+        Ok(all)
+    }
+
+    fn months(&self, view: &View<'_>) -> Result<Vec<String>, RegistryError> {
+        let root = layout::runs(&self.tenant.name);
+        let mut months = Vec::new();
+        for year in view.folders(&root)? {
+            for month in view.folders(&format!("{root}/{year}"))? {
+                months.push(format!("{root}/{year}/{month}"));
+            }
+        }
+        Ok(months)
+    }
+}

@@ -1,0 +1,181 @@
+//! One decision, one commit, one compare-and-swap.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use super::act::Act;
+use super::error::RegistryError;
+use super::layout;
+use super::root::Registry;
+use super::view::View;
+use crate::fsio::Lock;
+use crate::git::{Advance, CommitId, Draft};
+use crate::progress::Event;
+
+/// How often a lost compare-and-swap is repeated before giving up: some seconds in all.
+const ATTEMPTS: u32 = 40;
+
+/// A writer that holds the branch's lock file this long was killed.
+const STALE: Duration = Duration::from_secs(60);
+
+/// What one look at the registry decides to do.
+pub(super) enum Step<T> {
+    /// Nothing needs to change.
+    Nothing(T),
+    /// This needs to be written.
+    Write(Transaction, T),
+}
+
+/// Files to write in one commit. Dropped without being committed, nothing happened.
+#[must_use = "nothing happens until it is committed"]
+pub(super) struct Transaction {
+    subject: String,
+    trailers: Vec<(&'static str, String)>,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Transaction {
+    /// An empty transaction with the first line of its commit message.
+    pub(super) fn new(subject: String) -> Self {
+        Self {
+            subject,
+            trailers: Vec::new(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a `Key: value` line to the end of the commit message.
+    pub(super) fn trailer(mut self, key: &'static str, value: impl ToString) -> Self {
+        self.trailers.push((key, value.to_string()));
+        self
+    }
+
+    /// Adds a file that must not exist yet.
+    pub(super) fn add(
+        mut self,
+        view: &View<'_>,
+        path: String,
+        bytes: Vec<u8>,
+    ) -> Result<Self, RegistryError> {
+        if view.read(&path)?.is_some() {
+            return Err(RegistryError::Immutable {
+                what: self.subject,
+                path,
+            });
+        }
+        self.files.insert(path, bytes);
+        Ok(self)
+    }
+
+    /// Writes one of the few files that may change: an alias pointer.
+    pub(super) fn replace(mut self, path: String, bytes: Vec<u8>) -> Self {
+        self.files.insert(path, bytes);
+        self
+    }
+
+    fn commit(self, view: &View<'_>, act: &Act<'_>) -> Result<(Advance, CommitId), RegistryError> {
+        let commit = view.git.commit(&Draft {
+            parent: Some(view.commit),
+            files: &self.files,
+            message: &self.message(),
+            by: act.by,
+            at: act.at,
+        })?;
+        let moved =
+            view.git
+                .advance(layout::REFERENCE, Some(view.commit), commit, &self.subject)?;
+        Ok((moved, commit))
+    }
+
+    fn message(&self) -> String {
+        let mut message = format!("{}\n", self.subject);
+        if !self.trailers.is_empty() {
+            message.push('\n');
+        }
+        for (key, value) in &self.trailers {
+            message.push_str(&format!("{key}: {value}\n"));
+        }
+        message
+    }
+}
+
+impl Registry {
+    /// Carries out a decision: `decide` looks at the registry and says what to write; when somebody else
+    /// moved the registry meanwhile, it is asked again about the new state.
+    pub(super) fn transact<T>(
+        &self,
+        act: &Act<'_>,
+        decide: impl Fn(&View<'_>) -> Result<Step<T>, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        if act.dry_run {
+            return match decide(&self.view()?)? {
+                Step::Nothing(value) | Step::Write(_, value) => Ok(value),
+            };
+        }
+        let queue = self.queue()?;
+        let mut why = String::new();
+        for attempt in 0..ATTEMPTS {
+            let view = self.view()?;
+            let (transaction, value) = match decide(&view)? {
+                Step::Nothing(value) => return Ok(value),
+                Step::Write(transaction, value) => (transaction, value),
+            };
+            let (moved, commit) = transaction.commit(&view, act)?;
+            match moved {
+                Advance::Done => return Ok(value),
+                Advance::Lost => why = "others moved it first each time".to_owned(),
+                Advance::Held => {
+                    why = self.held(queue.as_ref(), act)?;
+                }
+            }
+            pause(attempt, commit);
+        }
+        Err(RegistryError::Contended {
+            path: self.path().to_owned(),
+            attempts: ATTEMPTS,
+            why,
+        })
+    }
+
+    /// Waits a while for the advisory lock. It only spares writers lost races: without it they go on.
+    fn queue(&self) -> Result<Option<Lock>, RegistryError> {
+        let path = self.git.git_dir().join("retune.lock");
+        for turn in 0..80 {
+            if let Some(lock) = Lock::try_exclusive(&path)? {
+                return Ok(Some(lock));
+            }
+            thread::sleep(Duration::from_millis(2 + turn % 23));
+        }
+        Ok(None)
+    }
+
+    /// The branch's lock file is in the way: removes it when its writer was killed.
+    fn held(&self, queue: Option<&Lock>, act: &Act<'_>) -> Result<String, RegistryError> {
+        let cleared = match queue {
+            Some(own) => self.git.clear_stale_lock(layout::REFERENCE, STALE, own)?,
+            None => None,
+        };
+        if let Some(path) = cleared {
+            let note = format!(
+                "removed the lock of a writer that was killed: {}",
+                path.display()
+            );
+            act.reporter.report(&Event::Warning(&note));
+        }
+        Ok(format!(
+            "{}.lock is held; if its writer was killed, it is cleared once it is {} s old",
+            layout::REFERENCE,
+            STALE.as_secs()
+        ))
+    }
+}
+
+/// Sleeps longer with each attempt, by an amount that differs between writers: their commits differ.
+fn pause(attempt: u32, commit: CommitId) {
+    let bytes = commit.as_bytes();
+    let jitter = u64::from(bytes[attempt as usize % bytes.len()]);
+    thread::sleep(Duration::from_micros(
+        (500 << attempt.min(8)) * (128 + jitter) / 256,
+    ));
+}

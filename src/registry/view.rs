@@ -1,0 +1,138 @@
+//! The registry at one commit: what everything is read from.
+
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
+
+use super::error::RegistryError;
+use super::layout;
+use crate::document::canonical;
+use crate::git::{CommitId, EntryKind, Repository};
+use crate::name::TenantName;
+
+/// One state of the registry. Reads through one view never mix two states.
+pub(super) struct View<'r> {
+    pub(super) git: &'r Repository,
+    pub(super) commit: CommitId,
+}
+
+impl View<'_> {
+    pub(super) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        Ok(self.git.read(self.commit, path)?)
+    }
+
+    /// Reads a file that another one says is there.
+    pub(super) fn expect(&self, path: &str) -> Result<Vec<u8>, RegistryError> {
+        self.read(path)?
+            .ok_or_else(|| damaged(path, "it is missing"))
+    }
+
+    /// The names of the files in a folder, without the ending `.json` that each must have.
+    pub(super) fn documents(&self, dir: &str) -> Result<Vec<String>, RegistryError> {
+        let entries = self.git.list(self.commit, dir)?;
+        let stems = entries.into_iter().map(|entry| {
+            let stem = entry.name.strip_suffix(".json");
+            match stem.filter(|_| entry.kind == EntryKind::File) {
+                Some(stem) => Ok(stem.to_owned()),
+                None => Err(damaged(
+                    &format!("{dir}/{}", entry.name),
+                    "it does not belong here",
+                )),
+            }
+        });
+        stems.collect()
+    }
+
+    /// The names of the files in a folder.
+    pub(super) fn files(&self, dir: &str) -> Result<Vec<String>, RegistryError> {
+        let entries = self.git.list(self.commit, dir)?;
+        let files = entries
+            .into_iter()
+            .filter(|entry| entry.kind == EntryKind::File);
+        Ok(files.map(|entry| entry.name).collect())
+    }
+
+    /// The names of the folders in a folder.
+    pub(super) fn folders(&self, dir: &str) -> Result<Vec<String>, RegistryError> {
+        let entries = self.git.list(self.commit, dir)?;
+        let folders = entries
+            .into_iter()
+            .filter(|entry| entry.kind == EntryKind::Directory)
+            .map(|entry| entry.name);
+        Ok(folders.collect())
+    }
+
+    /// Refuses a tenant that was never added.
+    pub(super) fn require_tenant(&self, name: &TenantName) -> Result<(), RegistryError> {
+        if self.read(&layout::tenant_file(name))?.is_some() {
+            return Ok(());
+        }
+        Err(RegistryError::NoTenant {
+            name: name.clone(),
+            known: self.folders(layout::TENANTS)?,
+        })
+    }
+
+    /// Sorts some of a folder's documents by when they came in, the newest first.
+    ///
+    /// The order is that of the commits, so it does not depend on anybody's clock. Documents that came in
+    /// with one commit are sorted by name.
+    pub(super) fn newest_first(
+        &self,
+        dir: &str,
+        names: Vec<String>,
+    ) -> Result<Vec<String>, RegistryError> {
+        let mut left: BTreeSet<String> = names.into_iter().collect();
+        let mut order = Vec::with_capacity(left.len());
+        for commit in self.git.history(self.commit) {
+            if left.len() <= 1 {
+                break;
+            }
+            let commit = commit?;
+            let Some(parent) = commit.parents.first() else {
+                break;
+            };
+            if self.git.unchanged(commit.id, *parent, dir)? {
+                continue;
+            }
+            let before = View {
+                git: self.git,
+                commit: *parent,
+            };
+            let before: BTreeSet<String> = before.documents(dir)?.into_iter().collect();
+            let (older, added): (_, BTreeSet<String>) =
+                left.into_iter().partition(|name| before.contains(name));
+            left = older;
+            order.extend(added);
+        }
+        order.extend(left);
+        Ok(order)
+    }
+}
+
+/// Decodes a canonical document of the registry.
+pub(super) fn decode<T: DeserializeOwned>(
+    schema: &str,
+    path: &str,
+    bytes: &[u8],
+) -> Result<T, RegistryError> {
+    canonical::decode(schema, bytes).map_err(|error| damaged(path, reason(&error)))
+}
+
+pub(super) fn damaged(path: &str, why: impl Into<String>) -> RegistryError {
+    RegistryError::Damaged {
+        path: path.to_owned(),
+        why: why.into(),
+    }
+}
+
+/// An error and everything below it on one line.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
