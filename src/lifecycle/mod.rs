@@ -3,8 +3,12 @@
 //! Each act is idempotent: it looks in the registry for its own result first, and says whether it did
 //! something. The command line and `pipeline` call the same acts.
 
+mod base;
+mod dataset;
 mod init;
 mod workspace;
 
+pub use base::{AddedBase, BaseActError, KnownBase, add_base, find_base};
+pub use dataset::{AddedDataset, DatasetActError, KnownDataset, add_dataset, find_dataset};
 pub use init::{InitError, Initialised, init};
 pub use workspace::Workspace;
