@@ -122,7 +122,7 @@ fn a_missing_file_is_a_fault() {
 
 fn subject() -> Subject {
     Subject::Majority {
-        dataset: Digest::of(b"dataset"),
+        dataset: Digest::of(b"dataset").into(),
     }
 }
 
@@ -220,7 +220,7 @@ fn subjects_have_one_identity_each() {
         subject(),
         Subject::Centroid {
             base: Digest::of(b"base"),
-            dataset: Digest::of(b"dataset"),
+            dataset: Digest::of(b"dataset").into(),
         },
     ];
     let digests = subjects.each_ref().map(|subject| subject.digest().unwrap());
