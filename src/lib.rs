@@ -17,6 +17,10 @@ pub mod time;
 pub mod store;
 // Floor 2: what is learned from.
 pub mod dataset;
+// Floor 3: pretrained models.
+pub mod base;
+// Floor 4: adapters.
+pub mod adapter;
 // Floor 5: measuring.
 pub mod eval;
 // Floor 6: deciding.

@@ -3,6 +3,8 @@
 //! Each act is idempotent: it looks in the registry for its own result first, and says whether it did
 //! something. The command line and `pipeline` call the same acts.
 
+mod init;
 mod workspace;
 
+pub use init::{InitError, Initialised, init};
 pub use workspace::Workspace;

@@ -47,8 +47,8 @@ impl Tenant<'_> {
         alias: &AliasName,
     ) -> Result<Target, RegistryError> {
         let chain = self.chain(view, model, alias)?;
-        if let Some(ends) = &chain.fork {
-            return Err(forked(model, alias, &chain, ends));
+        if let Some(fork) = chain.forked(model, alias) {
+            return Err(fork);
         }
         match chain.current() {
             Some(target) => Ok(target.clone()),
@@ -121,19 +121,16 @@ pub(super) fn pointer(id: &EventId, event: &Event) -> String {
     )
 }
 
-pub(super) fn forked(
-    model: &ModelName,
-    alias: &AliasName,
-    chain: &Chain,
-    ends: &[(EventId, Event)],
-) -> RegistryError {
-    RegistryError::Forked {
-        model: model.clone(),
-        alias: alias.clone(),
-        agreed: chain.current().map(|target| target.version.clone()),
-        sides: ends
-            .iter()
-            .map(|(_, event)| event.to.version.clone())
-            .collect(),
+impl Chain {
+    /// The error that a forked history is; `None` while everybody agrees.
+    pub fn forked(&self, model: &ModelName, alias: &AliasName) -> Option<RegistryError> {
+        let ends = self.fork.as_ref()?;
+        let sides = ends.iter().map(|(_, event)| event.to.version.clone());
+        Some(RegistryError::Forked {
+            model: model.clone(),
+            alias: alias.clone(),
+            agreed: self.current().map(|target| target.version.clone()),
+            sides: sides.collect(),
+        })
     }
 }

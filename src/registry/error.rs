@@ -185,11 +185,15 @@ impl RegistryError {
         matches!(self, Self::Contended { .. })
     }
 
-    /// Whether the question names something that is not there, or not clearly.
+    /// Whether the question is wrong: it names something that is not there or not clearly, or hands in
+    /// what no registry takes.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::NoTenant { .. }
+            Self::NotARegistry { .. }
+                | Self::Refused { .. }
+                | Self::TooLarge { .. }
+                | Self::NoTenant { .. }
                 | Self::NoName { .. }
                 | Self::NotFound { .. }
                 | Self::Ambiguous { .. }

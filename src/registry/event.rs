@@ -89,6 +89,17 @@ impl From<&Version> for Target {
     }
 }
 
+impl EventKind {
+    /// `promote`, `rollback` or `settle`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Promote => "promote",
+            Self::Rollback => "rollback",
+            Self::Settle => "settle",
+        }
+    }
+}
+
 impl Event {
     /// The canonical bytes, and their identity.
     pub(super) fn encode(&self) -> Result<(EventId, Vec<u8>), CanonicalError> {

@@ -1,7 +1,7 @@
 //! Promotion: an alias moves forward, on evidence about exactly these digests, or not at all.
 
 use super::act::Act;
-use super::alias::{forked, pointer, pointer_path};
+use super::alias::{pointer, pointer_path};
 use super::bytes::check_bytes;
 use super::chain::Chain;
 use super::error::RegistryError;
@@ -138,8 +138,8 @@ impl Tenant<'_> {
             view.require_tenant(&self.name)?;
             let version = self.version_at(view, model, &version.id)?;
             let chain = self.chain(view, model, alias)?;
-            if let Some(ends) = &chain.fork {
-                return Err(forked(model, alias, &chain, ends));
+            if let Some(fork) = chain.forked(model, alias) {
+                return Err(fork);
             }
             let target = Target::from(&version);
             if chain.current() == Some(&target) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, store};
+use crate::commands::{completions, init, model, store};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -80,6 +80,11 @@ pub(crate) enum Color {
 /// The nouns, in lifecycle order, then the acts that own no object.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Set up a project here
+    Init(init::Args),
+    /// Register, promote and roll back model versions
+    #[command(subcommand)]
+    Model(model::Command),
     /// Look after the content-addressed store
     #[command(subcommand)]
     Store(store::Command),
@@ -90,6 +95,8 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(&self, session: &Session<'_>) -> Result<Exit, Failure> {
         match self {
+            Self::Init(args) => init::run(args, session),
+            Self::Model(command) => command.run(session),
             Self::Store(command) => command.run(session),
             Self::Completions(args) => completions::run(args, session),
         }

@@ -7,6 +7,7 @@ use std::error::Error;
 
 use retune::document::Faults;
 use retune::fsio::FileError;
+use retune::lifecycle::InitError;
 use retune::registry::RegistryError;
 use retune::store::StoreError;
 
@@ -115,14 +116,25 @@ impl From<Faults> for Failure {
 
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
-        use RegistryError as E;
-        let exit = match &error {
-            E::Store(e) if e.is_integrity() => Exit::Integrity,
-            E::Damaged { .. } | E::Lineage { .. } => Exit::Integrity,
-            E::Contended { .. } => Exit::LostRace,
-            E::Git(_) | E::File(_) | E::Store(_) => Exit::Failed,
-            _ => Exit::Usage,
+        let exit = if error.is_integrity() {
+            Exit::Integrity
+        } else if error.is_race() {
+            Exit::LostRace
+        } else if error.is_usage() {
+            Exit::Usage
+        } else {
+            Exit::Failed
         };
         Self::from_error(exit, &error)
+    }
+}
+
+impl From<InitError> for Failure {
+    fn from(error: InitError) -> Self {
+        match error {
+            InitError::Registry(error) => error.into(),
+            InitError::Store(error) => error.into(),
+            InitError::File(error) => error.into(),
+        }
     }
 }

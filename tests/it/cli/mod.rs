@@ -1,3 +1,5 @@
 //! Whole conversations with the binary, as inline snapshots.
 
+mod init;
+mod model;
 mod store;

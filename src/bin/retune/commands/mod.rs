@@ -1,4 +1,6 @@
 //! One module per noun, one file per verb.
 
 pub(crate) mod completions;
+pub(crate) mod init;
+pub(crate) mod model;
 pub(crate) mod store;

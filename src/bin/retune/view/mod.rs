@@ -1,3 +1,6 @@
 //! What is printed: human text and versioned JSON, each `From<&domain type>`.
 
+pub(crate) mod init;
+pub(crate) mod model;
 pub(crate) mod store;
+pub(crate) mod table;

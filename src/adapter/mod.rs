@@ -1,0 +1,1 @@
+//! Adapters: LoRA factors in PEFT's on-disk format.

@@ -1,0 +1,116 @@
+//! `retune model …`.
+
+mod export;
+mod list;
+mod log;
+mod rollback;
+mod show;
+mod verify;
+
+use clap::Subcommand;
+use retune::lifecycle::Workspace;
+use retune::name::AliasName;
+use retune::reference::{ModelRef, Selector};
+use retune::registry::{Decision, Refusal, Tenant};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::view::model::{Move, Moved};
+
+/// Verbs on models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List models, or the versions of one
+    List(list::Args),
+    /// Show what a version is made of
+    Show(show::Args),
+    /// Show where an alias pointed, since when, and why
+    Log(log::Args),
+    /// Move an alias back to the version before
+    Rollback(rollback::Args),
+    /// Re-read every record, version, event and alias, and the bytes they name
+    Verify(verify::Args),
+    /// Write a version's adapter into a new directory
+    Export(export::Args),
+}
+
+impl Command {
+    pub(crate) fn run(&self, session: &Session<'_>) -> Result<Exit, Failure> {
+        match self {
+            Self::List(args) => list::run(args, session),
+            Self::Show(args) => show::run(args, session),
+            Self::Log(args) => log::run(args, session),
+            Self::Rollback(args) => rollback::run(args, session),
+            Self::Verify(args) => verify::run(args, session),
+            Self::Export(args) => export::run(args, session),
+        }
+    }
+}
+
+/// The tenant that a reference names, else the project's.
+fn tenant<'w>(workspace: &'w Workspace<'_>, reference: &ModelRef) -> Tenant<'w> {
+    match &reference.tenant {
+        Some(tenant) => workspace.registry.tenant(tenant),
+        None => workspace.tenant(),
+    }
+}
+
+/// The alias of a reference that must name one.
+fn alias(reference: &ModelRef) -> Result<&AliasName, Failure> {
+    match &reference.selector {
+        Selector::Alias(alias) => Ok(alias),
+        Selector::Version(_) | Selector::Digest(_) => Err(Failure::usage(format!(
+            "{reference} names a version, not an alias"
+        ))
+        .hint(format!(
+            "write {}:ALIAS, such as {}:production",
+            reference.model, reference.model
+        ))),
+    }
+}
+
+/// Prints a move, or turns a refusal into a failure.
+fn decided(
+    decision: Decision,
+    reference: &ModelRef,
+    alias: &AliasName,
+    session: &Session<'_>,
+    dry_run: bool,
+) -> Result<Exit, Failure> {
+    let (version, event) = match decision {
+        Decision::Moved(id, event) => (event.to.version.clone(), Some(Move::new(&id, &event))),
+        Decision::Unchanged(target) => (target.version, None),
+        Decision::Refused(refusal) => return Err(refused(&refusal, reference, alias)),
+    };
+    session.ui.emit(&Moved {
+        model: reference.model.to_string(),
+        alias: alias.to_string(),
+        dry_run,
+        event,
+        version: version.to_string(),
+    });
+    Ok(Exit::Done)
+}
+
+fn refused(refusal: &Refusal, reference: &ModelRef, alias: &AliasName) -> Failure {
+    let model = &reference.model;
+    match refusal {
+        Refusal::NothingEarlier { .. } => Failure::from_error(Exit::Failed, refusal)
+            .context(format!("cannot roll back {model}:{alias}"))
+            .hint(format!(
+                "see where it was: retune model log {model}:{alias}"
+            )),
+        Refusal::NeverThere { .. } => Failure::from_error(Exit::Usage, refusal)
+            .context(format!("cannot roll back {model}:{alias}"))
+            .hint(format!(
+                "see where it was: retune model log {model}:{alias}"
+            ))
+            .hint("a version that was never there needs evidence: retune model promote"),
+        _ => Failure::from_error(Exit::GateInvalid, refusal)
+            .context(format!("cannot promote {reference} to {alias}"))
+            .hint(format!(
+                "judge it again: retune gate check {reference} --against :{alias}"
+            )),
+    }
+}

@@ -1,0 +1,54 @@
+//! What `init` prints.
+
+use std::io::{self, Write};
+
+use retune::lifecycle::Initialised;
+use serde::Serialize;
+
+use crate::ui::View;
+
+/// Each part of a project, and whether it is new.
+#[derive(Serialize)]
+pub(crate) struct Project {
+    root: String,
+    tenant: String,
+    dry_run: bool,
+    parts: Vec<Part>,
+}
+
+#[derive(Serialize)]
+struct Part {
+    path: String,
+    new: bool,
+}
+
+impl Project {
+    pub(crate) fn new(root: String, tenant: String, dry_run: bool, done: &Initialised) -> Self {
+        let part = |(path, new): &(String, bool)| Part {
+            path: path.clone(),
+            new: *new,
+        };
+        Self {
+            root,
+            tenant,
+            dry_run,
+            parts: done.parts.iter().map(part).collect(),
+        }
+    }
+}
+
+impl View for Project {
+    const SCHEMA: &'static str = "retune.init/1";
+
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        for part in &self.parts {
+            let word = match (part.new, self.dry_run) {
+                (true, true) => "would create",
+                (true, false) => "created",
+                (false, _) => "kept",
+            };
+            writeln!(out, "{word} {}", part.path)?;
+        }
+        writeln!(out, "tenant {}", self.tenant)
+    }
+}
