@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::*;
+use crate::base::BaseId;
 use crate::dataset::{self, DatasetId, Options, SplitName};
 use crate::digest::Digest;
 use crate::document::{Decimal, Source};
@@ -61,8 +62,8 @@ fn training(dir: &Path, word: &str) -> (SplitName, PathBuf) {
     (SplitName::Train, path)
 }
 
-fn base() -> Digest {
-    Digest::of(b"base")
+fn base() -> BaseId {
+    Digest::of(b"base").into()
 }
 
 fn adapter(name: &str) -> Subject {
@@ -535,7 +536,7 @@ fn bad_input_is_never_a_pass_for_a_first_version_either() {
         }),
         ("a baseline from another base", Code::WrongBaseline, |s| {
             s.baselines[0].subject = Subject::Centroid {
-                base: Digest::of(b"weaker"),
+                base: Digest::of(b"weaker").into(),
                 dataset: dataset(),
             };
         }),
