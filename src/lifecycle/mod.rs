@@ -3,8 +3,12 @@
 //! Each act is idempotent: it looks in the registry for its own result first, and says whether it did
 //! something. The command line and `pipeline` call the same acts.
 
+mod evaluate;
 mod init;
+mod judge;
 mod workspace;
 
+pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
 pub use init::{InitError, Initialised, init};
+pub use judge::{Baseline, Checked, JudgeError, judge};
 pub use workspace::Workspace;
