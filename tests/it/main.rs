@@ -3,5 +3,7 @@
 
 mod cli;
 mod docs;
+#[cfg(feature = "train")]
+mod parity;
 mod support;
 mod tidy;
