@@ -7,6 +7,7 @@
 //! stays in every denominator and the gate counts it.
 
 mod baseline;
+mod batches;
 mod error;
 mod report;
 mod subject;
@@ -16,6 +17,7 @@ mod suite_file;
 mod tests;
 
 pub use baseline::{Centroids, majority};
+pub use batches::{Packed, pack};
 pub use error::EvalError;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};
 pub use subject::{BaselineKind, Subject};

@@ -5,7 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
-use crate::digest::{Digest, Digest as BaseId, Digest as DatasetId, Digest as RunId};
+use crate::base::BaseId;
+use crate::dataset::DatasetId;
+use crate::digest::{Digest, Digest as RunId};
 use crate::document::canonical;
 use crate::store::TreeId;
 

@@ -5,10 +5,14 @@
 
 mod base;
 mod dataset;
+mod evaluate;
 mod init;
+mod judge;
 mod workspace;
 
 pub use base::{AddedBase, BaseActError, KnownBase, add_base, find_base};
 pub use dataset::{AddedDataset, DatasetActError, KnownDataset, add_dataset, find_dataset};
+pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
 pub use init::{InitError, Initialised, init};
+pub use judge::{Baseline, Checked, JudgeError, judge};
 pub use workspace::Workspace;
