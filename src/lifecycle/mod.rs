@@ -4,7 +4,9 @@
 //! something. The command line and `pipeline` call the same acts.
 
 mod init;
+mod promote;
 mod workspace;
 
 pub use init::{InitError, Initialised, init};
+pub use promote::{PromoteError, Promotion, promote};
 pub use workspace::Workspace;
