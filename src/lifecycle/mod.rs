@@ -8,6 +8,7 @@ mod dataset;
 mod evaluate;
 mod init;
 mod judge;
+mod promote;
 mod workspace;
 
 pub use base::{AddedBase, BaseActError, KnownBase, add_base, find_base};
@@ -15,4 +16,5 @@ pub use dataset::{AddedDataset, DatasetActError, KnownDataset, add_dataset, find
 pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
 pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge};
+pub use promote::{PromoteError, Promotion, promote};
 pub use workspace::Workspace;

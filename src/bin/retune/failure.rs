@@ -7,7 +7,8 @@ use std::error::Error;
 
 use retune::document::Faults;
 use retune::fsio::FileError;
-use retune::lifecycle::InitError;
+use retune::gate::GateError;
+use retune::lifecycle::{InitError, PromoteError};
 use retune::registry::RegistryError;
 use retune::store::StoreError;
 
@@ -135,6 +136,30 @@ impl From<InitError> for Failure {
             InitError::Registry(error) => error.into(),
             InitError::Store(error) => error.into(),
             InitError::File(error) => error.into(),
+        }
+    }
+}
+
+impl From<GateError> for Failure {
+    fn from(error: GateError) -> Self {
+        let exit = if error.is_integrity() {
+            Exit::Integrity
+        } else if error.is_usage() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        };
+        Self::from_error(exit, &error)
+    }
+}
+
+impl From<PromoteError> for Failure {
+    fn from(error: PromoteError) -> Self {
+        match error {
+            PromoteError::Registry(error) => error.into(),
+            PromoteError::Evidence { evidence, source } => Self::from(*source).context(format!(
+                "the gate evidence {evidence} could not be confirmed"
+            )),
         }
     }
 }
