@@ -103,6 +103,22 @@ impl Checkout {
         )
     }
 
+    /// The staged bytes of the file at `path`; `None` when it is not in the index.
+    pub fn staged_file(&self, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+        self.ask(
+            |library| library.staged_file(self.index.as_deref(), path),
+            |program| program.staged_file(path),
+        )
+    }
+
+    /// The bytes of the file at `path` in the tree at `tip`; `None` when it is not there.
+    pub fn tip_file(&self, tip: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+        self.ask(
+            |library| library.tip_file(tip, path),
+            |program| program.tip_file(tip, path),
+        )
+    }
+
     /// The folder that git runs hooks from. Asked of the program: hooks are of no use without it.
     pub fn hooks_dir(&self) -> Result<PathBuf, GitError> {
         self.program.hooks_dir()
@@ -346,6 +362,11 @@ mod tests {
         for (path, there) in [("a", true), ("b", false)] {
             assert_eq!(checkout.tip_has(&tip, path).unwrap(), there);
             assert_eq!(checkout.program.tip_has(&tip, path).unwrap(), there);
+            let bytes = there.then(|| b"1".to_vec());
+            assert_eq!(checkout.tip_file(&tip, path).unwrap(), bytes);
+            assert_eq!(checkout.program.tip_file(&tip, path).unwrap(), bytes);
+            assert_eq!(checkout.staged_file(path).unwrap(), bytes);
+            assert_eq!(checkout.program.staged_file(path).unwrap(), bytes);
         }
     }
 

@@ -79,6 +79,22 @@ impl Repository {
         found.doing("read the index", self.path())
     }
 
+    /// The staged bytes of the file at `path`.
+    pub(super) fn staged_file(
+        &self,
+        index: Option<&Path>,
+        path: &str,
+    ) -> Result<Option<Vec<u8>>, GitError> {
+        let read = || {
+            let index = self.index(index)?;
+            let Some(entry) = index.get_path(Path::new(path), 0) else {
+                return Ok(None);
+            };
+            Ok(Some(self.inner.find_blob(entry.id)?.content().to_vec()))
+        };
+        read().doing(format!("read the staged {path}"), self.path())
+    }
+
     /// The bytes of blobs, in the same order; `None` for one of more than `max` bytes.
     pub(super) fn blobs(
         &self,

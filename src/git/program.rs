@@ -62,6 +62,24 @@ impl Program {
             .is_ok())
     }
 
+    pub(super) fn staged_file(&self, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+        match self.is_staged(path)? {
+            true => self
+                .run(&["cat-file", "blob", &format!(":0:{path}")])
+                .map(Some),
+            false => Ok(None),
+        }
+    }
+
+    pub(super) fn tip_file(&self, tip: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+        match self.tip_has(tip, path)? {
+            true => self
+                .run(&["cat-file", "blob", &format!("{tip}:{path}")])
+                .map(Some),
+            false => Ok(None),
+        }
+    }
+
     pub(super) fn pushed(&self, push: &PushedRef, remote: &str) -> Result<Vec<TreeFile>, GitError> {
         let tip = format!("{}^{{commit}}", push.tip);
         if self

@@ -1,8 +1,9 @@
 //! What a push adds to a remote.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use git2::{ObjectType, Oid, Tree, TreeWalkMode, TreeWalkResult};
+use git2::{ErrorCode, ObjectType, Oid, Tree, TreeEntry, TreeWalkMode, TreeWalkResult};
 
 use super::error::{Doing, GitError};
 use super::index::{BlobId, TreeFile, changes_only, files_of, is_regular};
@@ -164,14 +165,31 @@ impl Repository {
 
     /// Whether the tree at `tip` holds `path`, as a file or a folder.
     pub(super) fn tip_has(&self, tip: &str, path: &str) -> Result<bool, GitError> {
-        let find = || {
-            let tree = self
-                .inner
-                .find_object(Oid::from_str(tip)?, None)?
-                .peel_to_tree()?;
-            Ok(tree.get_path(std::path::Path::new(path)).is_ok())
+        let found = self.find_at(tip, path).map(|entry| entry.is_some());
+        found.doing(format!("look for {path} in {tip}"), self.path())
+    }
+
+    /// The bytes of the file at `path` in the tree at `tip`.
+    pub(super) fn tip_file(&self, tip: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+        let read = || match self.find_at(tip, path)? {
+            Some(entry) if is_regular(entry.filemode().unsigned_abs()) => {
+                Ok(Some(self.inner.find_blob(entry.id())?.content().to_vec()))
+            }
+            _ => Ok(None),
         };
-        find().doing(format!("look for {path} in {tip}"), self.path())
+        read().doing(format!("read {path} of {tip}"), self.path())
+    }
+
+    fn find_at(&self, tip: &str, path: &str) -> Result<Option<TreeEntry<'static>>, git2::Error> {
+        let object = self.inner.find_object(Oid::from_str(tip)?, None)?;
+        let Ok(tree) = object.peel_to_tree() else {
+            return Ok(None);
+        };
+        match tree.get_path(Path::new(path)) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 }
 

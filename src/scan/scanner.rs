@@ -10,14 +10,14 @@ use super::file::{File, Kind};
 use super::finding::{Allowed, Finding, NotChecked, Report};
 use super::{env, json, notebook, python, rule, settings, toml, yaml};
 
-/// Checks files, in parallel. `is_local` says whether a path, from the root of what is scanned, exists there:
-/// what names an existing folder is no repository of the Hub.
-pub fn scan(files: &[File], is_local: &dyn Fn(&str) -> bool) -> Report {
+/// Checks files, in parallel. `is_local` says whether a path, from the root of what is scanned, exists there
+/// beside the file: what names an existing folder is no repository of the Hub.
+pub fn scan(files: &[File], is_local: &dyn Fn(&File, &str) -> bool) -> Report {
     let read: Vec<Option<Reading>> = files.par_iter().map(read).collect();
     let mut report = Report::default();
     for (file, reading) in files.iter().zip(read) {
         match reading {
-            Some(reading) => report.add(file, &reading, is_local),
+            Some(reading) => report.add(file, &reading, &|path| is_local(file, path)),
             None => report.skipped += 1,
         }
     }

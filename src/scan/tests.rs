@@ -10,7 +10,7 @@ fn scan_text(path: &str, text: &str) -> Report {
         tip: None,
         bytes: Some(text.replace("COMMIT", COMMIT).into_bytes()),
     };
-    scan(&[file], &|path| path == "local/model")
+    scan(&[file], &|_, path| path == "local/model")
 }
 
 /// `line:column rule found` of every finding.
@@ -390,7 +390,7 @@ fn what_cannot_be_read_is_said() {
             binary("b.py", None),
             binary("c.py", Some(b"\xff model")),
         ],
-        &|_| false,
+        &|_, _| false,
     );
     assert_eq!(
         (report.skipped, report.checked, report.not_checked.len()),
