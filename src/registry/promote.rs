@@ -130,7 +130,7 @@ impl Proof {
     fn new(gate: &PassedGate, store: &Store) -> Result<Self, StoreError> {
         let evidence = gate.id().digest();
         let traced = match &gate.evidence().lineage {
-            Lineage::Traced { dataset, .. } => Some(*dataset),
+            Lineage::Traced { dataset, .. } => Some(dataset.digest()),
             Lineage::Unknown { .. } => None,
         };
         Ok(Self {
@@ -141,6 +141,7 @@ impl Proof {
             datasets: gate
                 .candidate()
                 .dataset()
+                .map(|id| id.digest())
                 .into_iter()
                 .chain(traced)
                 .collect(),
@@ -160,7 +161,7 @@ impl Judged {
     fn of(subject: &Subject) -> Option<Self> {
         match subject {
             Subject::Adapter { base, adapter, .. } => Some(Self {
-                base: *base,
+                base: base.digest(),
                 adapter: *adapter,
             }),
             _ => None,

@@ -9,6 +9,7 @@ use retune::document::Faults;
 use retune::fsio::FileError;
 use retune::gate::GateError;
 use retune::lifecycle::{InitError, PromoteError};
+use retune::pin::PinError;
 use retune::registry::RegistryError;
 use retune::store::StoreError;
 
@@ -160,6 +161,16 @@ impl From<PromoteError> for Failure {
             PromoteError::Evidence { evidence, source } => Self::from(*source).context(format!(
                 "the gate evidence {evidence} could not be confirmed"
             )),
+        }
+    }
+}
+
+impl From<PinError> for Failure {
+    fn from(error: PinError) -> Self {
+        match error {
+            PinError::Project(faults) => faults.into(),
+            PinError::File(error) => error.into(),
+            other => Self::from_error(Exit::Usage, &other),
         }
     }
 }
