@@ -6,4 +6,6 @@ mod docs;
 #[cfg(feature = "train")]
 mod parity;
 mod support;
+#[cfg(feature = "train")]
+mod throughput;
 mod tidy;

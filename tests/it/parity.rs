@@ -26,9 +26,11 @@ fn tokenizers_agree() {
         let probes = expected["tokenizer"].as_array().unwrap();
         assert!(!probes.is_empty());
         for probe in probes {
-            let Some(text) = probe["text"].as_str() else {
+            if !probe["pair"].is_null() {
+                // Pairs of texts are not classified here.
                 continue;
-            };
+            }
+            let text = probe["text"].as_str().unwrap();
             let want: Vec<u64> = list(&probe["ids"], Value::as_u64);
             let got = tokenizer.encode(text).unwrap();
             assert_eq!(
@@ -258,8 +260,8 @@ impl Tensors {
         let rows: Vec<Vec<u32>> = rows.collect();
         let labels = self
             .i64("labels")
-            .iter()
-            .map(|label| u32::try_from(*label).unwrap());
+            .into_iter()
+            .map(|label| u32::try_from(label).unwrap());
         Batch::new(rows.iter().map(Vec::as_slice), labels.collect())
     }
 }
