@@ -1,7 +1,7 @@
 //! What can go wrong with datasets.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::example::SplitName;
 use super::manifest::DatasetId;
@@ -74,21 +74,44 @@ impl DatasetError {
     }
 }
 
-/// The first faults of some files, and how many more there are.
+/// What is wrong with the rows of some files: the first kinds of faults, each with the first lines that have it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RowFaults {
-    first: Vec<Fault>,
+    kinds: Vec<FaultKind>,
+    /// Faults of other kinds.
     more: u64,
 }
 
+/// One thing that is wrong with one or more rows of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FaultKind {
+    file: PathBuf,
+    message: String,
+    /// The first lines; empty where the file as a whole is at fault.
+    lines: Vec<u64>,
+    count: u64,
+}
+
 impl RowFaults {
-    /// How many faults are kept.
+    /// How many kinds of faults are kept.
     pub const KEPT: usize = 20;
+    /// How many lines of each.
+    const LINES: usize = 5;
 
     /// Takes in a fault.
-    pub(super) fn push(&mut self, fault: Fault) {
-        if self.first.len() < Self::KEPT {
-            self.first.push(fault);
+    pub(super) fn push(&mut self, file: &Path, line: Option<u64>, message: String) {
+        let mut kinds = self.kinds.iter_mut();
+        if let Some(kind) = kinds.find(|kind| kind.message == message && kind.file == file) {
+            kind.count += 1;
+            kind.lines
+                .extend(line.filter(|_| kind.lines.len() < Self::LINES));
+        } else if self.kinds.len() < Self::KEPT {
+            self.kinds.push(FaultKind {
+                file: file.to_owned(),
+                message,
+                lines: line.into_iter().collect(),
+                count: 1,
+            });
         } else {
             self.more += 1;
         }
@@ -96,23 +119,52 @@ impl RowFaults {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.first.is_empty()
+        self.kinds.is_empty()
     }
 
-    /// The first of them, in the order they were met.
-    pub fn first(&self) -> &[Fault] {
-        &self.first
+    /// The kinds of faults in the order they were met, each at its first line.
+    pub fn first(&self) -> Vec<Fault> {
+        self.kinds.iter().map(FaultKind::as_fault).collect()
     }
 
-    /// How many there are in all.
+    /// How many faults there are that [`first`](Self::first) does not tell of.
+    pub fn more(&self) -> u64 {
+        self.more
+    }
+
+    /// How many faults there are in all.
     pub fn count(&self) -> u64 {
-        self.first.len() as u64 + self.more
+        self.kinds.iter().map(|kind| kind.count).sum::<u64>() + self.more
+    }
+}
+
+impl FaultKind {
+    fn as_fault(&self) -> Fault {
+        let mut message = self.message.clone();
+        if let [_, others @ ..] = &self.lines[..]
+            && !others.is_empty()
+        {
+            let others: Vec<String> = others.iter().map(u64::to_string).collect();
+            let noun = if self.count > 2 { "lines" } else { "line" };
+            message.push_str(&format!(" (also {noun} {}", others.join(", ")));
+            match self.count - self.lines.len() as u64 {
+                0 => message.push(')'),
+                more => message.push_str(&format!(" and {more} more)")),
+            }
+        }
+        let line = self.lines.first();
+        Fault {
+            file: self.file.clone(),
+            line: line.and_then(|line| usize::try_from(*line).ok()),
+            key: String::new(),
+            message,
+        }
     }
 }
 
 impl fmt::Display for RowFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.first.iter().enumerate() {
+        for (index, fault) in self.first().iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }

@@ -51,7 +51,11 @@ impl Print {
 /// become one blank. Signs with a meaning stay (`+ * / = < > % $ # & @ ^ | ~`, letters and digits of any script,
 /// emoji), and so does a hyphen before a digit: `-5` is not `5`. A text of punctuation alone keeps it.
 pub fn normalise(text: &str) -> String {
-    let folded: String = text.nfkc().flat_map(fold).nfkc().collect();
+    let folded: String = if text.is_ascii() {
+        text.to_ascii_lowercase()
+    } else {
+        text.nfkc().flat_map(fold).nfkc().collect()
+    };
     let mut out = String::with_capacity(folded.len());
     let mut characters = folded.chars().peekable();
     while let Some(character) = characters.next() {

@@ -11,7 +11,6 @@ use super::example::SplitName;
 use super::manifest::{DatasetId, DatasetManifest, Format, Split};
 use super::record::{Extras, Shape};
 use super::rows::{Reader, Trouble};
-use crate::document::Fault;
 use crate::fsio::{self, Context, FileError};
 use crate::progress::{Event, Reporter, Unit};
 use crate::store::Store;
@@ -185,12 +184,7 @@ impl Import<'_> {
     }
 
     fn fault(&mut self, path: &Path, line: Option<u64>, message: String) {
-        self.faults.push(Fault {
-            file: path.to_owned(),
-            line: line.and_then(|line| usize::try_from(line).ok()),
-            key: String::new(),
-            message,
-        });
+        self.faults.push(path, line, message);
     }
 
     fn finish(self) -> Result<DatasetManifest, DatasetError> {

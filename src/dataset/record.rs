@@ -153,24 +153,17 @@ impl Shape {
 
     /// Faults for every column that does not belong into a row of this kind.
     fn strangers(&mut self, kind: Kind, record: &Record) -> Result<(), Vec<String>> {
-        let missing = |field: &&Field| !record.has(**field);
-        let missing: Vec<&str> = fields(kind)
+        let missing: Vec<Field> = fields(kind)
             .iter()
-            .filter(missing)
-            .map(|field| self.columns.name(*field))
+            .copied()
+            .filter(|field| !record.has(*field))
             .collect();
         let mut faults = Vec::new();
         for key in &record.extra {
             if self.extras.allows(key) {
                 continue;
             }
-            let meant = suggest(key, missing.iter().copied()).or_else(|| self.suggest(key));
-            faults.push(match meant {
-                Some(meant) => format!("unknown column `{key}`; did you mean `{meant}`?"),
-                None => format!(
-                    "unknown column `{key}`; take it out, or ignore such columns with --ignore-extra-columns"
-                ),
-            });
+            faults.push(self.say_stranger(key, &missing));
         }
         let foreign = Field::ALL.into_iter().filter(|field| {
             *field != Field::Id && !fields(kind).contains(field) && record.has(*field)
@@ -185,6 +178,23 @@ impl Shape {
             Ok(())
         } else {
             Err(faults)
+        }
+    }
+
+    fn say_stranger(&self, key: &str, missing: &[Field]) -> String {
+        let names = missing.iter().map(|field| self.columns.name(*field));
+        match (
+            suggest(key, names).or_else(|| self.suggest(key)),
+            missing.first(),
+        ) {
+            (Some(meant), _) => format!("unknown column `{key}`; did you mean `{meant}`?"),
+            (None, Some(field)) => format!(
+                "unknown column `{key}`, and `{}` is missing; if it holds the {field}, add --{field} {key}",
+                self.columns.name(*field)
+            ),
+            (None, None) => format!(
+                "unknown column `{key}`; take it out, or ignore such columns with --ignore-extra-columns"
+            ),
         }
     }
 

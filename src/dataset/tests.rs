@@ -424,13 +424,10 @@ fn faults_of_csv_rows() {
 
 #[test]
 fn a_category_column_must_be_named() {
-    let found = faults("t.csv", "text,category\na,x\n");
-    assert_eq!(
-        found,
-        [
-            "t.csv:2: unknown column `category`; take it out, or ignore such columns with --ignore-extra-columns"
-        ]
-    );
+    let found = faults("t.csv", "text,category\na,x\nb,y\n");
+    let expected = "t.csv:2: unknown column `category`, and `label` is missing; if it holds the label, \
+                    add --label category (also line 3)";
+    assert_eq!(found, [expected]);
 }
 
 #[test]
@@ -453,11 +450,26 @@ fn bytes_that_are_not_utf8_are_named() {
 }
 
 #[test]
-fn twenty_faults_are_told_and_the_others_counted() {
-    let found = faults("t.jsonl", &"{\"text\":\"a\",\"label\":1}\n".repeat(25));
+fn twenty_kinds_of_faults_are_told_and_the_others_counted() {
+    let row = |n: usize| format!("{{\"text\":\"a\",\"label\":\"x\",\"extra{n}\":1}}\n");
+    let found = faults("t.jsonl", &(0..25).map(row).collect::<String>());
     assert_eq!(found.len(), 21);
     assert_eq!(found.last().unwrap(), "and 5 more");
     assert!(found[19].starts_with("t.jsonl:20: "));
+}
+
+#[test]
+fn the_same_fault_of_many_rows_is_told_once_with_its_first_lines() {
+    let row = "{\"text\":\"a\"}\n";
+    for (rows, also) in [
+        (1, ""),
+        (2, " (also line 2)"),
+        (5, " (also lines 2, 3, 4, 5)"),
+        (25, " (also lines 2, 3, 4, 5 and 20 more)"),
+    ] {
+        let found = faults("t.jsonl", &row.repeat(rows));
+        assert_eq!(found, [format!("t.jsonl:1: `label` is missing{also}")]);
+    }
 }
 
 #[test]

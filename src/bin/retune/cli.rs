@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, init, model, store};
+use crate::commands::{base, completions, dataset, init, model, store};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -82,6 +82,12 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     /// Set up a project here
     Init(init::Args),
+    /// Add, describe and compare datasets
+    #[command(subcommand)]
+    Dataset(dataset::Command),
+    /// Add and describe bases: frozen pretrained models
+    #[command(subcommand)]
+    Base(base::Command),
     /// Register, promote and roll back model versions
     #[command(subcommand)]
     Model(model::Command),
@@ -96,6 +102,8 @@ impl Command {
     pub(crate) fn run(&self, session: &Session<'_>) -> Result<Exit, Failure> {
         match self {
             Self::Init(args) => init::run(args, session),
+            Self::Dataset(command) => command.run(session),
+            Self::Base(command) => command.run(session),
             Self::Model(command) => command.run(session),
             Self::Store(command) => command.run(session),
             Self::Completions(args) => completions::run(args, session),

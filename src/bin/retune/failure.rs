@@ -5,11 +5,14 @@
 
 use std::error::Error;
 
+use retune::base::BaseError;
+use retune::dataset::{DatasetError, RowFaults};
 use retune::document::Faults;
 use retune::fsio::FileError;
 use retune::gate::GateError;
 use retune::lifecycle::{InitError, PromoteError};
 use retune::pin::PinError;
+use retune::lifecycle::{BaseActError, DatasetActError, InitError};
 use retune::registry::RegistryError;
 use retune::store::StoreError;
 
@@ -128,6 +131,83 @@ impl From<RegistryError> for Failure {
             Exit::Failed
         };
         Self::from_error(exit, &error)
+    }
+}
+
+impl From<DatasetError> for Failure {
+    fn from(error: DatasetError) -> Self {
+        use DatasetError as E;
+        match error {
+            E::Rows(faults) => rows(&faults),
+            E::Store(error) => error.into(),
+            error => {
+                let exit = match &error {
+                    error if error.is_integrity() => Exit::Integrity,
+                    E::Interrupted => Exit::Interrupted,
+                    E::NoSplit | E::Repeated(_) | E::Absent { .. } => Exit::Usage,
+                    _ => Exit::Failed,
+                };
+                Self::from_error(exit, &error)
+            }
+        }
+    }
+}
+
+fn rows(faults: &RowFaults) -> Failure {
+    let noun = if faults.count() == 1 {
+        "fault"
+    } else {
+        "faults"
+    };
+    let mut failure = Failure::usage(format!(
+        "{} {noun} in the files; nothing was added",
+        faults.count()
+    ));
+    failure.causes = faults.first().iter().map(ToString::to_string).collect();
+    if faults.more() > 0 {
+        failure.causes.push(format!("{} more", faults.more()));
+    }
+    failure
+}
+
+impl From<DatasetActError> for Failure {
+    fn from(error: DatasetActError) -> Self {
+        match error {
+            DatasetActError::Dataset(error) => error.into(),
+            DatasetActError::Registry(error) => error.into(),
+        }
+    }
+}
+
+impl From<BaseError> for Failure {
+    fn from(error: BaseError) -> Self {
+        use BaseError as E;
+        match error {
+            E::Files(faults) => {
+                let mut failure = Self::usage("this is not a whole checkpoint; nothing was added");
+                failure.causes = faults.iter().map(ToString::to_string).collect();
+                failure
+            }
+            E::Store(error) => error.into(),
+            error => {
+                let exit = match &error {
+                    error if error.is_integrity() => Exit::Integrity,
+                    E::Interrupted => Exit::Interrupted,
+                    E::Folder { .. } | E::Tree(_) => Exit::Usage,
+                    _ => Exit::Failed,
+                };
+                Self::from_error(exit, &error)
+            }
+        }
+    }
+}
+
+impl From<BaseActError> for Failure {
+    fn from(error: BaseActError) -> Self {
+        match error {
+            BaseActError::Base(error) => error.into(),
+            BaseActError::Registry(error) => error.into(),
+        }
     }
 }
 

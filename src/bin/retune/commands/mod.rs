@@ -1,6 +1,9 @@
 //! One module per noun, one file per verb.
 
+pub(crate) mod base;
 pub(crate) mod completions;
+pub(crate) mod dataset;
 pub(crate) mod init;
 pub(crate) mod model;
 pub(crate) mod store;
+mod wanted;

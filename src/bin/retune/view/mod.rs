@@ -1,6 +1,9 @@
 //! What is printed: human text and versioned JSON, each `From<&domain type>`.
 
+pub(crate) mod base;
+pub(crate) mod dataset;
 pub(crate) mod init;
 pub(crate) mod model;
 pub(crate) mod store;
 pub(crate) mod table;
+pub(crate) mod verified;
