@@ -6,6 +6,8 @@
 mod evaluate;
 mod init;
 mod judge;
+#[cfg(feature = "train")]
+mod local;
 mod workspace;
 
 pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, init, model, store};
+use crate::commands::{completions, eval, gate, init, model, store};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -82,6 +82,11 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     /// Set up a project here
     Init(init::Args),
+    /// Have a version, or a baseline that needs no training, answer a suite
+    Eval(eval::Args),
+    /// Judge versions: PASS, FAIL, INCONCLUSIVE or INVALID
+    #[command(subcommand)]
+    Gate(gate::Command),
     /// Register, promote and roll back model versions
     #[command(subcommand)]
     Model(model::Command),
@@ -96,6 +101,8 @@ impl Command {
     pub(crate) fn run(&self, session: &Session<'_>) -> Result<Exit, Failure> {
         match self {
             Self::Init(args) => init::run(args, session),
+            Self::Eval(args) => eval::run(args, session),
+            Self::Gate(command) => command.run(session),
             Self::Model(command) => command.run(session),
             Self::Store(command) => command.run(session),
             Self::Completions(args) => completions::run(args, session),

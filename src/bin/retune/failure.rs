@@ -6,8 +6,10 @@
 use std::error::Error;
 
 use retune::document::Faults;
+use retune::eval::EvalError;
 use retune::fsio::FileError;
-use retune::lifecycle::InitError;
+use retune::gate::GateError;
+use retune::lifecycle::{EvaluateError, InitError, JudgeError};
 use retune::registry::RegistryError;
 use retune::store::StoreError;
 
@@ -135,6 +137,62 @@ impl From<InitError> for Failure {
             InitError::Registry(error) => error.into(),
             InitError::Store(error) => error.into(),
             InitError::File(error) => error.into(),
+        }
+    }
+}
+
+impl From<EvalError> for Failure {
+    fn from(error: EvalError) -> Self {
+        let exit = match &error {
+            EvalError::Suite(_) => Exit::Usage,
+            EvalError::Interrupted => Exit::Interrupted,
+            other if other.is_integrity() => Exit::Integrity,
+            _ => Exit::Failed,
+        };
+        match error {
+            EvalError::Suite(faults) => Self::from(faults).context("the suite is not valid"),
+            other => Self::from_error(exit, &other),
+        }
+    }
+}
+
+impl From<GateError> for Failure {
+    fn from(error: GateError) -> Self {
+        let exit = match &error {
+            usage if usage.is_usage() => Exit::Usage,
+            damaged if damaged.is_integrity() => Exit::Integrity,
+            _ => Exit::Failed,
+        };
+        match error {
+            GateError::Policy(faults) => Self::from(faults).context("the gate policy is not valid"),
+            GateError::Eval(error) => error.into(),
+            GateError::Unreachable { .. } => Self::from_error(exit, &error)
+                .hint("see what a policy can decide: retune gate plan --cases N"),
+            other => Self::from_error(exit, &other),
+        }
+    }
+}
+
+impl From<EvaluateError> for Failure {
+    fn from(error: EvaluateError) -> Self {
+        match error {
+            EvaluateError::Eval(error) => error.into(),
+            EvaluateError::Registry(error) => error.into(),
+            EvaluateError::Store(error) => error.into(),
+            other if other.is_integrity() => Self::from_error(Exit::Integrity, &other),
+            other if other.is_usage() => Self::from_error(Exit::Usage, &other),
+            other => Self::from_error(Exit::Failed, &other),
+        }
+    }
+}
+
+impl From<JudgeError> for Failure {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::Gate(error) => error.into(),
+            JudgeError::Evaluate(error) => error.into(),
+            JudgeError::Registry(error) => error.into(),
+            missing @ JudgeError::NoReport { .. } => Self::from_error(Exit::GateInvalid, &missing),
         }
     }
 }

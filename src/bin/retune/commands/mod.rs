@@ -1,6 +1,8 @@
 //! One module per noun, one file per verb.
 
 pub(crate) mod completions;
+pub(crate) mod eval;
+pub(crate) mod gate;
 pub(crate) mod init;
 pub(crate) mod model;
 pub(crate) mod store;

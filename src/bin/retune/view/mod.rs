@@ -1,5 +1,7 @@
 //! What is printed: human text and versioned JSON, each `From<&domain type>`.
 
+pub(crate) mod eval;
+pub(crate) mod gate;
 pub(crate) mod init;
 pub(crate) mod model;
 pub(crate) mod store;
