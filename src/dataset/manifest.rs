@@ -73,6 +73,20 @@ impl DatasetManifest {
         canonical::encode(SCHEMA, self).map_err(DatasetError::Unwritable)
     }
 
+    /// Reads what [`encode`](Self::encode) wrote; a manifest that contradicts itself is refused.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DatasetError> {
+        let id = Digest::of(bytes).into();
+        let manifest: Self = canonical::decode(SCHEMA, bytes)
+            .map_err(|source| DatasetError::Manifest { id, source })?;
+        match manifest.contradiction() {
+            None => Ok(manifest),
+            Some(what) => Err(DatasetError::Contradiction {
+                id,
+                what: what.to_owned(),
+            }),
+        }
+    }
+
     /// The split of that name.
     pub fn split(&self, name: SplitName) -> Option<&Split> {
         self.splits.get(&name)
@@ -119,16 +133,7 @@ impl DatasetManifest {
 
 /// Reads a dataset's manifest; the digest is checked, the rows are not read.
 pub fn load(store: &Store, id: &DatasetId) -> Result<DatasetManifest, DatasetError> {
-    let bytes = store.read(&id.digest())?;
-    let manifest: DatasetManifest = canonical::decode(SCHEMA, &bytes)
-        .map_err(|source| DatasetError::Manifest { id: *id, source })?;
-    match manifest.contradiction() {
-        None => Ok(manifest),
-        Some(what) => Err(DatasetError::Contradiction {
-            id: *id,
-            what: what.to_owned(),
-        }),
-    }
+    DatasetManifest::decode(&store.read(&id.digest())?)
 }
 
 impl std::fmt::Display for Format {

@@ -1,12 +1,12 @@
 //! Leak checks: texts of one split, or of an evaluation suite, that also stand in another split.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::error::DatasetError;
 use super::example::{Example, SplitName};
 use super::fingerprint::{Key, key, normalise};
 use super::manifest::DatasetManifest;
-use super::rows::rows;
+use super::rows::{Row, rows};
 use crate::store::Store;
 
 /// Texts of a split that also stand, but for differences of no meaning, in the split that is learned from.
@@ -49,8 +49,8 @@ const KEPT: usize = 10;
 
 /// Compares every split with those that come before it: train with validation, train and validation with test.
 ///
-/// What is compared is the question of each row ([`Example::question`]), normalised. One split's keys are in memory
-/// at a time.
+/// What is compared is the question of each row ([`Example::question`]), normalised. Memory: about 100
+/// bytes per row of the smaller of two splits.
 pub fn overlap(store: &Store, manifest: &DatasetManifest) -> Result<Vec<Overlap>, DatasetError> {
     let names: Vec<SplitName> = manifest.splits.keys().copied().collect();
     let mut overlaps = Vec::new();
@@ -96,10 +96,27 @@ pub fn overlap_with<'a>(
     Ok(found)
 }
 
-/// What stands in the earlier split under a key that the later split has too.
+/// What stands in the earlier split under one key.
 struct Seen {
     first_line: u64,
-    outputs: Vec<Key>,
+    /// The answers there, each once; nearly always one.
+    outputs: Vec<u64>,
+}
+
+impl Seen {
+    fn of(row: &Row) -> Self {
+        Self {
+            first_line: row.line,
+            outputs: vec![output_key(&row.example)],
+        }
+    }
+
+    fn also(&mut self, row: &Row) {
+        let output = output_key(&row.example);
+        if !self.outputs.contains(&output) {
+            self.outputs.push(output);
+        }
+    }
 }
 
 fn between(
@@ -108,24 +125,7 @@ fn between(
     of: SplitName,
     with: SplitName,
 ) -> Result<Overlap, DatasetError> {
-    let mut seen: HashMap<Key, Option<Seen>> = HashMap::new();
-    for row in rows(store, manifest, with)? {
-        seen.insert(question_key(&row?.example), None);
-    }
-    for row in rows(store, manifest, of)? {
-        let row = row?;
-        let Some(entry) = seen.get_mut(&question_key(&row.example)) else {
-            continue;
-        };
-        let entry = entry.get_or_insert_with(|| Seen {
-            first_line: row.line,
-            outputs: Vec::new(),
-        });
-        let output = key(&[row.example.output()]);
-        if !entry.outputs.contains(&output) {
-            entry.outputs.push(output);
-        }
-    }
+    let seen = seen(store, manifest, of, with)?;
     let mut overlap = Overlap {
         of,
         with,
@@ -133,27 +133,63 @@ fn between(
         conflicting: 0,
         examples: Vec::new(),
     };
-    if seen.values().all(Option::is_none) {
+    if seen.is_empty() {
         return Ok(overlap);
     }
     for row in rows(store, manifest, with)? {
         let row = row?;
-        let Some(Some(entry)) = seen.get(&question_key(&row.example)) else {
+        let Some(there) = seen.get(&question_key(&row.example)) else {
             continue;
         };
         overlap.rows += 1;
-        if entry.outputs != [key(&[row.example.output()])] {
+        if there.outputs != [output_key(&row.example)] {
             overlap.conflicting += 1;
         }
         if overlap.examples.len() < KEPT {
             overlap.examples.push(OverlapExample {
                 text: row.example.question().to_owned(),
                 line: row.line,
-                of_line: entry.first_line,
+                of_line: there.first_line,
             });
         }
     }
     Ok(overlap)
+}
+
+/// The keys of `of`, at least those that `with` has too. The smaller split decides how much is kept in memory.
+fn seen(
+    store: &Store,
+    manifest: &DatasetManifest,
+    of: SplitName,
+    with: SplitName,
+) -> Result<HashMap<Key, Seen>, DatasetError> {
+    let count = |name| manifest.split(name).map_or(0, |split| split.rows);
+    let mut wanted: Option<HashSet<Key>> = None;
+    if count(with) < count(of) {
+        let mut keys = HashSet::new();
+        for row in rows(store, manifest, with)? {
+            keys.insert(question_key(&row?.example));
+        }
+        wanted = Some(keys);
+    }
+    let mut seen: HashMap<Key, Seen> = HashMap::new();
+    for row in rows(store, manifest, of)? {
+        let row = row?;
+        let key = question_key(&row.example);
+        if wanted.as_ref().is_some_and(|wanted| !wanted.contains(&key)) {
+            continue;
+        }
+        match seen.get_mut(&key) {
+            Some(there) => there.also(&row),
+            None => drop(seen.insert(key, Seen::of(&row))),
+        }
+    }
+    Ok(seen)
+}
+
+/// Half a key: answers are told apart only where the questions are equal.
+fn output_key(example: &Example) -> u64 {
+    key(&[example.output()]) as u64
 }
 
 fn question_key(example: &Example) -> Key {

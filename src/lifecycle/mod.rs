@@ -3,6 +3,8 @@
 //! Each act is idempotent: it looks in the registry for its own result first, and says whether it did
 //! something. The command line and `pipeline` call the same acts.
 
+mod base;
+mod dataset;
 mod evaluate;
 mod init;
 mod judge;
@@ -10,6 +12,8 @@ mod judge;
 mod local;
 mod workspace;
 
+pub use base::{AddedBase, BaseActError, KnownBase, add_base, find_base};
+pub use dataset::{AddedDataset, DatasetActError, KnownDataset, add_dataset, find_dataset};
 pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
 pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge};
