@@ -12,11 +12,21 @@ use serde::Serialize;
 
 use crate::ui::{BAD, BOLD, DIM, DOUBT, GOOD, View, styled};
 
+/// How far the evidence can be relied on.
+#[derive(Serialize)]
+struct State {
+    /// Whether it is in the registry.
+    recorded: bool,
+    /// Whether it was judged again from the stored bytes, with the same result.
+    confirmed: bool,
+}
+
 /// A verdict and what it rests on.
 #[derive(Serialize)]
 pub(crate) struct Judged {
     evidence: EvidenceId,
-    recorded: bool,
+    #[serde(flatten)]
+    state: State,
     /// The coverage of the intervals, in percent.
     #[serde(skip)]
     coverage: f64,
@@ -28,7 +38,10 @@ impl Judged {
     /// Fresh from `gate check`.
     pub(crate) fn new(id: EvidenceId, content: Evidence, policy: &Policy, dry_run: bool) -> Self {
         Self {
-            recorded: !dry_run,
+            state: State {
+                recorded: !dry_run,
+                confirmed: false,
+            },
             ..Self::shown(id, content, policy)
         }
     }
@@ -37,7 +50,10 @@ impl Judged {
     pub(crate) fn shown(evidence: EvidenceId, content: Evidence, policy: &Policy) -> Self {
         Self {
             evidence,
-            recorded: true,
+            state: State {
+                recorded: true,
+                confirmed: true,
+            },
             coverage: 100.0 * (1.0 - 2.0 * policy.design().alpha.get()),
             content,
         }
@@ -113,7 +129,15 @@ impl View for Judged {
             };
             writeln!(out, "  {head} {}", reason.text)?;
         }
-        let kept = if self.recorded { "" } else { " (not recorded)" };
+        let kept = match &self.state {
+            State {
+                recorded: false, ..
+            } => " (not recorded)",
+            State {
+                confirmed: true, ..
+            } => " (judged again: it agrees)",
+            _ => "",
+        };
         writeln!(out, "\n  suite     {}", content.suite)?;
         writeln!(out, "  policy    {}", content.policy)?;
         writeln!(out, "  evidence  {}{}", self.evidence, styled(DIM, kept))
@@ -306,12 +330,9 @@ impl View for Planned {
             out,
             "{cases}, where the arms differ on {discordance:.0} % of them"
         )?;
-        for criterion in &self.criteria {
-            criterion.human(self.power, out)?;
-        }
-        for criterion in &self.first_version {
-            criterion.human(self.power, out)?;
-        }
-        Ok(())
+        self.criteria
+            .iter()
+            .chain(&self.first_version)
+            .try_for_each(|criterion| criterion.human(self.power, out))
     }
 }
