@@ -2,6 +2,7 @@
 
 use crate::document::canonical::CanonicalError;
 use crate::fsio::FileError;
+use crate::store::{StoreError, TreeId};
 
 /// An adapter that cannot be written, or files that are not one.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +10,17 @@ pub enum AdapterError {
     /// The file system refused.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The store refused, or what it holds is damaged.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A tree in the store that lacks a file of an adapter.
+    #[error("tree {adapter} is not an adapter: it has no {file}")]
+    Absent {
+        /// The tree.
+        adapter: TreeId,
+        /// The file.
+        file: &'static str,
+    },
     /// Not JSON, or a value of the wrong type.
     #[error("adapter_config.json cannot be read: {0}")]
     Config(String),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::digest::Digest;
 use crate::fsio::{self, PendingDir};
-use crate::store::{Tree, TreeEntry};
+use crate::store::{Store, Tree, TreeEntry, TreeId};
 
 crate::typed_id!(
     /// Identifies an adapter: the tree digest of its files.
@@ -67,10 +67,30 @@ impl Adapter {
 
     /// Reads a directory that [`write_dir`](Self::write_dir) wrote. Everything is checked: configuration, names, shapes, values, record.
     pub fn read_dir(dir: &Path) -> Result<Self, AdapterError> {
+        Self::from_files(|name| Ok(fsio::read(&dir.join(name))?))
+    }
+
+    /// Reads an adapter out of the store, with the digests of its files checked and everything that
+    /// [`read_dir`](Self::read_dir) checks.
+    pub fn open(store: &Store, id: &TreeId) -> Result<Self, AdapterError> {
+        let tree = store.read_tree(id)?;
+        Self::from_files(|name| {
+            let entry = tree.entries().iter().find(|entry| entry.path == name);
+            let entry = entry.ok_or(AdapterError::Absent {
+                adapter: *id,
+                file: name,
+            })?;
+            Ok(store.read(&entry.sha256)?.into_inner())
+        })
+    }
+
+    fn from_files(
+        read: impl Fn(&'static str) -> Result<Vec<u8>, AdapterError>,
+    ) -> Result<Self, AdapterError> {
         let adapter = Self {
-            config: AdapterConfig::parse(&fsio::read(&dir.join(CONFIG))?)?,
-            tensors: read_tensors(&fsio::read(&dir.join(MODEL))?)?,
-            record: RetuneRecord::parse(&fsio::read(&dir.join(RECORD))?)?,
+            config: AdapterConfig::parse(&read(CONFIG)?)?,
+            tensors: read_tensors(&read(MODEL)?)?,
+            record: RetuneRecord::parse(&read(RECORD)?)?,
         };
         adapter.check()?;
         Ok(adapter)

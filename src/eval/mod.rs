@@ -9,6 +9,8 @@
 mod baseline;
 mod batches;
 mod error;
+#[cfg(feature = "train")]
+mod local;
 mod report;
 mod subject;
 mod suite;
@@ -19,6 +21,8 @@ mod tests;
 pub use baseline::{Centroids, majority};
 pub use batches::{Packed, pack};
 pub use error::EvalError;
+#[cfg(feature = "train")]
+pub use local::Local;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};
-pub use subject::{BaselineKind, Subject};
+pub use subject::{BaselineKind, ParseBaselineError, Subject};
 pub use suite::{Case, Suite, SuiteId};

@@ -18,7 +18,7 @@ pub enum GateError {
     #[error("the gate policy is not valid")]
     Policy(#[source] Faults),
     /// No outcome on this suite could be a PASS: the policy and the suite do not fit.
-    #[error("no outcome on {cases} cases could pass: {}", list(.unreachable))]
+    #[error("the suite is too small for this policy, no outcome could pass: {}; cases there are: {cases}", list(.unreachable))]
     Unreachable {
         /// The cases there are.
         cases: u64,

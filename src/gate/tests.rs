@@ -859,7 +859,7 @@ fn a_question_without_an_answer_is_a_usage_error() {
     assert!(error.is_usage());
     assert_eq!(
         error.to_string(),
-        "no outcome on 148 cases could pass: criterion acc needs at least 149 cases"
+        "the suite is too small for this policy, no outcome could pass: criterion acc needs at least 149 cases; cases there are: 148"
     );
     let mut scene = Scene::new(1565, 160, 78).first();
     let (criteria, _) = POLICY.split_once("first_version").unwrap();

@@ -1,11 +1,13 @@
 //! Having a subject answer a suite, once.
 
 use super::workspace::Workspace;
-use crate::base::{BaseError, BaseId};
+use crate::adapter::AdapterError;
+use crate::base::{BaseError, BaseId, CheckpointError};
 use crate::dataset::{self, DatasetError, DatasetId, Example, SplitName};
+use crate::digest::Digest;
 use crate::eval::{self, Answer, EvalError, Report, ReportId, Subject, Suite, SuiteId};
 use crate::registry::{RegistryError, ReportEntry, Version};
-use crate::store::StoreError;
+use crate::store::{StoreError, TreeId};
 
 /// How a subject did on a suite, and whether it was found or made.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,9 +48,65 @@ pub enum EvaluateError {
     /// The dataset has no labels to learn.
     #[error("dataset {0} has no labelled training rows")]
     NoLabels(DatasetId),
+    /// The adapter's files.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// The base's files.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The base's tokenizer.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Tokenizer(#[from] crate::base::TokenizerError),
+    /// The adapter was trained on another base than its version says.
+    #[error("adapter {adapter} was trained on base {named}, not on {base}")]
+    OtherBase {
+        /// The adapter.
+        adapter: TreeId,
+        /// What its own record says.
+        named: BaseId,
+        /// What it was to be run on.
+        base: BaseId,
+    },
+    /// The adapter was trained with another tokenizer than the base has.
+    #[error("adapter {adapter} was trained with tokenizer {named}; the base has {base}")]
+    OtherTokenizer {
+        /// The adapter.
+        adapter: TreeId,
+        /// What its own record says.
+        named: Digest,
+        /// What the base has.
+        base: Digest,
+    },
     /// Models run only in builds with the feature `train`.
+    #[cfg(not(feature = "train"))]
     #[error("this build of retune cannot run models, which the {0} needs")]
-    NoModels(Subject),
+    NoModels(Box<Subject>),
+}
+
+impl EvaluateError {
+    /// Whether stored bytes are missing, changed or contradict each other.
+    pub fn is_integrity(&self) -> bool {
+        match self {
+            Self::Eval(error) => error.is_integrity(),
+            Self::Store(error) => error.is_integrity(),
+            Self::Dataset(error) => error.is_integrity(),
+            Self::Base(error) => error.is_integrity(),
+            Self::Adapter(AdapterError::Store(error)) => error.is_integrity(),
+            Self::OtherBase { .. } | Self::OtherTokenizer { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the asker has to ask for something else.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::UnknownBase(_) | Self::NoLabels(_) => true,
+            #[cfg(not(feature = "train"))]
+            Self::NoModels(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Evaluates `subject` on `suite`, unless the registry already has a report of exactly these two.
@@ -140,8 +198,17 @@ fn answer(
 ) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
     match subject {
         Subject::Majority { dataset } => majority(workspace, suite, dataset),
+        #[cfg(feature = "train")]
+        Subject::Adapter { base, adapter, .. } => {
+            super::local::adapter(workspace, suite, base, adapter)
+        }
+        #[cfg(feature = "train")]
+        Subject::Centroid { base, dataset } => {
+            super::local::centroid(workspace, suite, base, dataset)
+        }
+        #[cfg(not(feature = "train"))]
         Subject::Adapter { .. } | Subject::Centroid { .. } => {
-            Err(EvaluateError::NoModels(subject.clone()))
+            Err(EvaluateError::NoModels(Box::new(subject.clone())))
         }
     }
 }

@@ -9,6 +9,8 @@ mod evaluate;
 mod init;
 mod judge;
 mod promote;
+#[cfg(feature = "train")]
+mod local;
 mod workspace;
 
 pub use base::{AddedBase, BaseActError, KnownBase, add_base, find_base};

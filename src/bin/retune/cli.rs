@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{base, completions, dataset, init, model, store};
+use crate::commands::{completions, eval, gate, init, model, store};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -88,6 +89,11 @@ pub(crate) enum Command {
     /// Add and describe bases: frozen pretrained models
     #[command(subcommand)]
     Base(base::Command),
+    /// Have a version, or a baseline that needs no training, answer a suite
+    Eval(eval::Args),
+    /// Judge versions: PASS, FAIL, INCONCLUSIVE or INVALID
+    #[command(subcommand)]
+    Gate(gate::Command),
     /// Register, promote and roll back model versions
     #[command(subcommand)]
     Model(model::Command),
@@ -104,6 +110,8 @@ impl Command {
             Self::Init(args) => init::run(args, session),
             Self::Dataset(command) => command.run(session),
             Self::Base(command) => command.run(session),
+            Self::Eval(args) => eval::run(args, session),
+            Self::Gate(command) => command.run(session),
             Self::Model(command) => command.run(session),
             Self::Store(command) => command.run(session),
             Self::Completions(args) => completions::run(args, session),

@@ -8,11 +8,13 @@ use std::error::Error;
 use retune::base::BaseError;
 use retune::dataset::{DatasetError, RowFaults};
 use retune::document::Faults;
+use retune::eval::EvalError;
 use retune::fsio::FileError;
 use retune::gate::GateError;
 use retune::lifecycle::{InitError, PromoteError};
 use retune::pin::PinError;
 use retune::lifecycle::{BaseActError, DatasetActError, InitError};
+use retune::lifecycle::{EvaluateError, InitError, JudgeError};
 use retune::registry::RegistryError;
 use retune::store::StoreError;
 
@@ -241,6 +243,34 @@ impl From<PromoteError> for Failure {
             PromoteError::Evidence { evidence, source } => Self::from(*source).context(format!(
                 "the gate evidence {evidence} could not be confirmed"
             )),
+impl From<EvalError> for Failure {
+    fn from(error: EvalError) -> Self {
+        let exit = match &error {
+            EvalError::Suite(_) => Exit::Usage,
+            EvalError::Interrupted => Exit::Interrupted,
+            other if other.is_integrity() => Exit::Integrity,
+            _ => Exit::Failed,
+        };
+        match error {
+            EvalError::Suite(faults) => Self::from(faults).context("the suite is not valid"),
+            other => Self::from_error(exit, &other),
+        }
+    }
+}
+
+impl From<GateError> for Failure {
+    fn from(error: GateError) -> Self {
+        let exit = match &error {
+            usage if usage.is_usage() => Exit::Usage,
+            damaged if damaged.is_integrity() => Exit::Integrity,
+            _ => Exit::Failed,
+        };
+        match error {
+            GateError::Policy(faults) => Self::from(faults).context("the gate policy is not valid"),
+            GateError::Eval(error) => error.into(),
+            GateError::Unreachable { .. } => Self::from_error(exit, &error)
+                .hint("see what a policy can decide: retune gate plan --cases N"),
+            other => Self::from_error(exit, &other),
         }
     }
 }
@@ -251,6 +281,26 @@ impl From<PinError> for Failure {
             PinError::Project(faults) => faults.into(),
             PinError::File(error) => error.into(),
             other => Self::from_error(Exit::Usage, &other),
+impl From<EvaluateError> for Failure {
+    fn from(error: EvaluateError) -> Self {
+        match error {
+            EvaluateError::Eval(error) => error.into(),
+            EvaluateError::Registry(error) => error.into(),
+            EvaluateError::Store(error) => error.into(),
+            other if other.is_integrity() => Self::from_error(Exit::Integrity, &other),
+            other if other.is_usage() => Self::from_error(Exit::Usage, &other),
+            other => Self::from_error(Exit::Failed, &other),
+        }
+    }
+}
+
+impl From<JudgeError> for Failure {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::Gate(error) => error.into(),
+            JudgeError::Evaluate(error) => error.into(),
+            JudgeError::Registry(error) => error.into(),
+            missing @ JudgeError::NoReport { .. } => Self::from_error(Exit::GateInvalid, &missing),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Whole conversations with the binary, as inline snapshots.
 
+mod gate;
 mod init;
 mod model;
 mod store;

@@ -66,8 +66,13 @@ impl Project {
 
     /// A version of the model `support` with everything that it is made of.
     pub(crate) fn version(&self, text: &str) -> Version {
-        let (base, adapter) = (self.tree("base", "weights"), self.tree("adapter", text));
         let dataset = self.document("retune.dataset/1", "rows", text);
+        self.version_on(text, &dataset)
+    }
+
+    /// The same, trained on the dataset of this document.
+    pub(crate) fn version_on(&self, text: &str, dataset: &[u8]) -> Version {
+        let (base, adapter) = (self.tree("base", "weights"), self.tree("adapter", text));
         let base_document = self.document("retune.base/1", "tree", &base.id().to_string());
         let run = Digest::of(text.as_bytes());
         let (tenant, act) = (self.tenant(), self.act());
@@ -77,7 +82,7 @@ impl Project {
             .unwrap();
         tenant
             .datasets()
-            .add(&"tickets".parse().unwrap(), &dataset, &act)
+            .add(&"tickets".parse().unwrap(), dataset, &act)
             .unwrap();
         tenant.runs().add(&run, text.as_bytes(), &act).unwrap();
         let manifest = VersionManifest {
@@ -96,7 +101,7 @@ impl Project {
                 files: adapter.entries().to_vec(),
             },
             dataset: DatasetPart {
-                id: Digest::of(&dataset),
+                id: Digest::of(dataset),
                 splits: BTreeMap::from([("train".to_owned(), Digest::of(b"train"))]),
             },
             run: RunPart {

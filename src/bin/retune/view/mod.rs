@@ -2,6 +2,8 @@
 
 pub(crate) mod base;
 pub(crate) mod dataset;
+pub(crate) mod eval;
+pub(crate) mod gate;
 pub(crate) mod init;
 pub(crate) mod model;
 pub(crate) mod store;
