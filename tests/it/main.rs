@@ -3,5 +3,6 @@
 
 mod cli;
 mod docs;
+mod registry;
 mod support;
 mod tidy;
