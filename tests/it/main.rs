@@ -5,6 +5,7 @@ mod cli;
 mod docs;
 #[cfg(feature = "train")]
 mod parity;
+mod registry;
 mod support;
 #[cfg(feature = "train")]
 mod throughput;

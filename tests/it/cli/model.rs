@@ -1,20 +1,5 @@
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use insta::assert_snapshot;
-use retune::digest::Digest;
-use retune::document::Source;
-use retune::document::canonical;
-use retune::eval::{Answer, Case, Report, ReportId, Subject, Suite};
-use retune::gate::{self, Arm, EvidenceId, Lineage, Policy};
-use retune::git::Identity;
-use retune::name::TenantName;
-use retune::progress::Silent;
-use retune::registry::{
-    Act, AdapterPart, BasePart, DatasetPart, Registry, RunPart, Tenant, Version, VersionManifest,
-};
-use retune::store::{Store, Tree};
-use retune::time::Timestamp;
+use retune::gate;
 
 use crate::support::Env;
 
@@ -201,6 +186,7 @@ fn subject(version: &Version) -> Subject {
         run: Some(version.manifest.run.id),
     }
 }
+use crate::support::project::Project;
 
 #[test]
 fn a_version_goes_to_production_and_back() {

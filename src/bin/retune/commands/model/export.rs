@@ -14,7 +14,8 @@ Examples:
   retune model export support:production --to adapters/support
   retune model export support@20261123-3f9a --to /srv/adapters/support
 
-Exit codes: 0 every byte was checked and written, 14 one is missing or changed; then nothing is written.";
+Exit codes: 0 every byte was checked and written, 14 one is missing or changed and nothing
+was written.";
 
 /// Write a version's adapter into a new directory.
 #[derive(Debug, clap::Args)]

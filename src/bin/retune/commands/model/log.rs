@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   retune model log support:production
   retune model log support:production --at 2026-03-01
-  retune model log support:production --at 2026-03-01T09:30:00Z --format json | jq -r '.events[0].to'";
+  retune model log support:production --at 2026-03-01 --format json | jq -r '.events[0].to'";
 
 /// Show where an alias pointed, since when, and why.
 #[derive(Debug, clap::Args)]

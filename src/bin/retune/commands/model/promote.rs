@@ -16,11 +16,12 @@ Examples:
   retune model promote support@20261123-3f9a --to production --reason 'covers refunds' --dry-run
   retune model promote support:canary --to production --evidence sha256:9c1e…
 
-The evidence is judged again from the stored bytes, and must compare exactly this version with exactly
-what the alias points to now. Every byte of both is re-read first.
+The evidence is judged again from the stored bytes. It must compare exactly this version with
+exactly what the alias points to now. Every byte of both is re-read first.
 
-Exit codes: 0 it moved or was there already, 11 the gate says FAIL, 12 INCONCLUSIVE, 13 there is no evidence or
-it is about something else, 14 bytes are missing or changed, 15 lost a race.";
+Exit codes: 0 it moved or was there already, 11 the gate says FAIL, 12 INCONCLUSIVE,
+13 there is no evidence or it is about something else, 14 bytes are missing or changed,
+15 lost a race.";
 
 /// Move an alias to a version that passed its gate.
 #[derive(Debug, clap::Args)]
