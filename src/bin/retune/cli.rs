@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, init, model, store};
+use crate::commands::{completions, hook, init, model, pin, scan, store};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -85,6 +85,14 @@ pub(crate) enum Command {
     /// Register, promote and roll back model versions
     #[command(subcommand)]
     Model(model::Command),
+    /// Fix which model versions this repository uses
+    #[command(subcommand)]
+    Pin(pin::Command),
+    /// Check commits and pushes for models that can change
+    #[command(subcommand)]
+    Hook(hook::Command),
+    /// Find models that can change, in code and configuration
+    Scan(scan::Args),
     /// Look after the content-addressed store
     #[command(subcommand)]
     Store(store::Command),
@@ -97,6 +105,9 @@ impl Command {
         match self {
             Self::Init(args) => init::run(args, session),
             Self::Model(command) => command.run(session),
+            Self::Pin(command) => command.run(session),
+            Self::Hook(command) => command.run(session),
+            Self::Scan(args) => scan::run(args, session),
             Self::Store(command) => command.run(session),
             Self::Completions(args) => completions::run(args, session),
         }

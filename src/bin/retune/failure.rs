@@ -8,9 +8,12 @@ use std::error::Error;
 use retune::document::Faults;
 use retune::fsio::FileError;
 use retune::gate::GateError;
-use retune::lifecycle::{InitError, PromoteError};
+use retune::git::GitError;
+use retune::lifecycle::{InitError, PinActError, PromoteError};
 use retune::pin::PinError;
 use retune::registry::RegistryError;
+use retune::scan::ScanError;
+use retune::scan::hook::HookError;
 use retune::store::StoreError;
 
 use crate::exit::Exit;
@@ -170,7 +173,53 @@ impl From<PinError> for Failure {
         match error {
             PinError::Project(faults) => faults.into(),
             PinError::File(error) => error.into(),
-            other => Self::from_error(Exit::Usage, &other),
+            error @ PinError::Lock { .. } => Self::from_error(Exit::Usage, &error)
+                .hint("take it from the last commit, or delete it, and run `retune pin update`"),
+            error @ PinError::Conflict(_) => Self::from_error(Exit::Findings, &error)
+                .hint("choose the versions anew: retune pin update"),
+            error => Self::from_error(Exit::Usage, &error),
+        }
+    }
+}
+
+impl From<PinActError> for Failure {
+    fn from(error: PinActError) -> Self {
+        match error {
+            PinActError::Registry(error) => error.into(),
+            PinActError::Pin(error) => error.into(),
+        }
+    }
+}
+
+impl From<GitError> for Failure {
+    fn from(error: GitError) -> Self {
+        let exit = match error {
+            GitError::NotARepository(_) => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self::from_error(exit, &error)
+    }
+}
+
+impl From<ScanError> for Failure {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Git(error) => error.into(),
+            ScanError::File(error) => error.into(),
+            ScanError::Project(faults) => faults.into(),
+            error @ ScanError::Outside { .. } => Self::from_error(Exit::Usage, &error),
+        }
+    }
+}
+
+impl From<HookError> for Failure {
+    fn from(error: HookError) -> Self {
+        match error {
+            HookError::Git(error) => error.into(),
+            HookError::File(error) => error.into(),
+            error @ (HookError::TwoForeign { .. } | HookError::Program(_)) => {
+                Self::from_error(Exit::Usage, &error)
+            }
         }
     }
 }

@@ -1,6 +1,9 @@
 //! One module per noun, one file per verb.
 
 pub(crate) mod completions;
+pub(crate) mod hook;
 pub(crate) mod init;
 pub(crate) mod model;
+pub(crate) mod pin;
+pub(crate) mod scan;
 pub(crate) mod store;

@@ -1,6 +1,9 @@
 //! What is printed: human text and versioned JSON, each `From<&domain type>`.
 
+pub(crate) mod hook;
 pub(crate) mod init;
 pub(crate) mod model;
+pub(crate) mod pin;
+pub(crate) mod scan;
 pub(crate) mod store;
 pub(crate) mod table;
