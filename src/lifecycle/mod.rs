@@ -8,6 +8,7 @@ mod dataset;
 mod evaluate;
 mod init;
 mod judge;
+mod pin;
 mod promote;
 #[cfg(feature = "train")]
 mod local;
@@ -18,5 +19,6 @@ pub use dataset::{AddedDataset, DatasetActError, KnownDataset, add_dataset, find
 pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
 pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge};
+pub use pin::{PinActError, PinChange, pin, pin_answers, update_pins};
 pub use promote::{PromoteError, Promotion, promote};
 pub use workspace::Workspace;

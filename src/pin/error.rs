@@ -26,6 +26,9 @@ pub enum PinError {
         /// What is wrong.
         why: String,
     },
+    /// A merge left conflict markers in the lock.
+    #[error("{} holds the conflict markers of a merge", .0.display())]
+    Conflict(PathBuf),
     /// A pin that moves by itself.
     #[error("{0} can point to another version tomorrow; a pin names one version")]
     Movable(String),

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{base, completions, dataset, init, model, store};
 use crate::commands::{completions, eval, gate, init, model, store};
+use crate::commands::{completions, hook, init, model, pin, scan, store};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -97,6 +98,14 @@ pub(crate) enum Command {
     /// Register, promote and roll back model versions
     #[command(subcommand)]
     Model(model::Command),
+    /// Fix which model versions this repository uses
+    #[command(subcommand)]
+    Pin(pin::Command),
+    /// Check commits and pushes for models that can change
+    #[command(subcommand)]
+    Hook(hook::Command),
+    /// Find models that can change, in code and configuration
+    Scan(scan::Args),
     /// Look after the content-addressed store
     #[command(subcommand)]
     Store(store::Command),
@@ -113,6 +122,9 @@ impl Command {
             Self::Eval(args) => eval::run(args, session),
             Self::Gate(command) => command.run(session),
             Self::Model(command) => command.run(session),
+            Self::Pin(command) => command.run(session),
+            Self::Hook(command) => command.run(session),
+            Self::Scan(args) => scan::run(args, session),
             Self::Store(command) => command.run(session),
             Self::Completions(args) => completions::run(args, session),
         }

@@ -11,11 +11,14 @@ use retune::document::Faults;
 use retune::eval::EvalError;
 use retune::fsio::FileError;
 use retune::gate::GateError;
-use retune::lifecycle::{InitError, PromoteError};
+use retune::git::GitError;
+use retune::lifecycle::{InitError, PinActError, PromoteError};
 use retune::pin::PinError;
 use retune::lifecycle::{BaseActError, DatasetActError, InitError};
 use retune::lifecycle::{EvaluateError, InitError, JudgeError};
 use retune::registry::RegistryError;
+use retune::scan::ScanError;
+use retune::scan::hook::HookError;
 use retune::store::StoreError;
 
 use crate::exit::Exit;
@@ -290,6 +293,11 @@ impl From<EvaluateError> for Failure {
             other if other.is_integrity() => Self::from_error(Exit::Integrity, &other),
             other if other.is_usage() => Self::from_error(Exit::Usage, &other),
             other => Self::from_error(Exit::Failed, &other),
+            error @ PinError::Lock { .. } => Self::from_error(Exit::Usage, &error)
+                .hint("take it from the last commit, or delete it, and run `retune pin update`"),
+            error @ PinError::Conflict(_) => Self::from_error(Exit::Findings, &error)
+                .hint("choose the versions anew: retune pin update"),
+            error => Self::from_error(Exit::Usage, &error),
         }
     }
 }
@@ -301,6 +309,44 @@ impl From<JudgeError> for Failure {
             JudgeError::Evaluate(error) => error.into(),
             JudgeError::Registry(error) => error.into(),
             missing @ JudgeError::NoReport { .. } => Self::from_error(Exit::GateInvalid, &missing),
+impl From<PinActError> for Failure {
+    fn from(error: PinActError) -> Self {
+        match error {
+            PinActError::Registry(error) => error.into(),
+            PinActError::Pin(error) => error.into(),
+        }
+    }
+}
+
+impl From<GitError> for Failure {
+    fn from(error: GitError) -> Self {
+        let exit = match error {
+            GitError::NotARepository(_) => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self::from_error(exit, &error)
+    }
+}
+
+impl From<ScanError> for Failure {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Git(error) => error.into(),
+            ScanError::File(error) => error.into(),
+            ScanError::Project(faults) => faults.into(),
+            error @ ScanError::Outside { .. } => Self::from_error(Exit::Usage, &error),
+        }
+    }
+}
+
+impl From<HookError> for Failure {
+    fn from(error: HookError) -> Self {
+        match error {
+            HookError::Git(error) => error.into(),
+            HookError::File(error) => error.into(),
+            error @ (HookError::TwoForeign { .. } | HookError::Program(_)) => {
+                Self::from_error(Exit::Usage, &error)
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use retune::git::{Identity, IdentityError, configured_identity};
+use retune::git::{HookEnvironment, Identity, IdentityError, configured_identity};
 use retune::lifecycle::Workspace;
 use retune::pin::{PROJECT_FILE, Project};
 use retune::registry::{Act, Registry};
@@ -13,6 +13,7 @@ use retune::store::Store;
 use retune::time::Timestamp;
 
 use crate::cli::Global;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{INTERRUPTED, Ui};
 
@@ -73,6 +74,39 @@ impl<'a> Session<'a> {
             runs: root.join(".retune/runs"),
             act: self.act(dry_run),
             tool: env!("CARGO_PKG_VERSION"),
+        })
+    }
+
+    /// The project file; `None` when there is none.
+    pub(crate) fn project(&self) -> Result<Option<Project>, Failure> {
+        Ok(Project::find(&self.root)?)
+    }
+
+    /// The project file, which must be there.
+    pub(crate) fn required_project(&self) -> Result<Project, Failure> {
+        project(&self.root)
+    }
+
+    /// What git told this process, when it runs as a hook.
+    pub(crate) fn hook_environment(&self) -> HookEnvironment {
+        let path = |name| {
+            env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        HookEnvironment {
+            git_dir: path("GIT_DIR"),
+            index: path("GIT_INDEX_FILE"),
+        }
+    }
+
+    /// Where this program is.
+    pub(crate) fn program(&self) -> Result<PathBuf, Failure> {
+        env::current_exe().map_err(|e| {
+            Failure::new(
+                Exit::Failed,
+                format!("cannot tell where this program is: {e}"),
+            )
         })
     }
 
