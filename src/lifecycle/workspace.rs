@@ -9,6 +9,8 @@ use crate::store::Store;
 
 /// An opened project: its store, its registry, and the circumstances of this invocation.
 pub struct Workspace<'a> {
+    /// The project's directory, with `retune.yaml` and `retune.lock`.
+    pub root: PathBuf,
     /// The bytes.
     pub store: Store,
     /// The decisions.

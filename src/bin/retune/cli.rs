@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{base, completions, dataset, init, model, store};
-use crate::commands::{completions, eval, gate, init, model, store};
-use crate::commands::{completions, hook, init, model, pin, scan, store};
+use crate::commands::{
+    base, completions, dataset, eval, gate, hook, init, model, pin, scan, store,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;

@@ -12,10 +12,10 @@ use retune::eval::EvalError;
 use retune::fsio::FileError;
 use retune::gate::GateError;
 use retune::git::GitError;
-use retune::lifecycle::{InitError, PinActError, PromoteError};
+use retune::lifecycle::{
+    BaseActError, DatasetActError, EvaluateError, InitError, JudgeError, PinActError, PromoteError,
+};
 use retune::pin::PinError;
-use retune::lifecycle::{BaseActError, DatasetActError, InitError};
-use retune::lifecycle::{EvaluateError, InitError, JudgeError};
 use retune::registry::RegistryError;
 use retune::scan::ScanError;
 use retune::scan::hook::HookError;
@@ -226,26 +226,6 @@ impl From<InitError> for Failure {
     }
 }
 
-impl From<GateError> for Failure {
-    fn from(error: GateError) -> Self {
-        let exit = if error.is_integrity() {
-            Exit::Integrity
-        } else if error.is_usage() {
-            Exit::Usage
-        } else {
-            Exit::Failed
-        };
-        Self::from_error(exit, &error)
-    }
-}
-
-impl From<PromoteError> for Failure {
-    fn from(error: PromoteError) -> Self {
-        match error {
-            PromoteError::Registry(error) => error.into(),
-            PromoteError::Evidence { evidence, source } => Self::from(*source).context(format!(
-                "the gate evidence {evidence} could not be confirmed"
-            )),
 impl From<EvalError> for Failure {
     fn from(error: EvalError) -> Self {
         let exit = match &error {
@@ -257,6 +237,19 @@ impl From<EvalError> for Failure {
         match error {
             EvalError::Suite(faults) => Self::from(faults).context("the suite is not valid"),
             other => Self::from_error(exit, &other),
+        }
+    }
+}
+
+impl From<EvaluateError> for Failure {
+    fn from(error: EvaluateError) -> Self {
+        match error {
+            EvaluateError::Eval(error) => error.into(),
+            EvaluateError::Registry(error) => error.into(),
+            EvaluateError::Store(error) => error.into(),
+            other if other.is_integrity() => Self::from_error(Exit::Integrity, &other),
+            other if other.is_usage() => Self::from_error(Exit::Usage, &other),
+            other => Self::from_error(Exit::Failed, &other),
         }
     }
 }
@@ -278,21 +271,33 @@ impl From<GateError> for Failure {
     }
 }
 
+impl From<JudgeError> for Failure {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::Gate(error) => error.into(),
+            JudgeError::Evaluate(error) => error.into(),
+            JudgeError::Registry(error) => error.into(),
+            missing @ JudgeError::NoReport { .. } => Self::from_error(Exit::GateInvalid, &missing),
+        }
+    }
+}
+
+impl From<PromoteError> for Failure {
+    fn from(error: PromoteError) -> Self {
+        match error {
+            PromoteError::Registry(error) => error.into(),
+            PromoteError::Evidence { evidence, source } => Self::from(*source).context(format!(
+                "the gate evidence {evidence} could not be confirmed"
+            )),
+        }
+    }
+}
+
 impl From<PinError> for Failure {
     fn from(error: PinError) -> Self {
         match error {
             PinError::Project(faults) => faults.into(),
             PinError::File(error) => error.into(),
-            other => Self::from_error(Exit::Usage, &other),
-impl From<EvaluateError> for Failure {
-    fn from(error: EvaluateError) -> Self {
-        match error {
-            EvaluateError::Eval(error) => error.into(),
-            EvaluateError::Registry(error) => error.into(),
-            EvaluateError::Store(error) => error.into(),
-            other if other.is_integrity() => Self::from_error(Exit::Integrity, &other),
-            other if other.is_usage() => Self::from_error(Exit::Usage, &other),
-            other => Self::from_error(Exit::Failed, &other),
             error @ PinError::Lock { .. } => Self::from_error(Exit::Usage, &error)
                 .hint("take it from the last commit, or delete it, and run `retune pin update`"),
             error @ PinError::Conflict(_) => Self::from_error(Exit::Findings, &error)
@@ -302,13 +307,6 @@ impl From<EvaluateError> for Failure {
     }
 }
 
-impl From<JudgeError> for Failure {
-    fn from(error: JudgeError) -> Self {
-        match error {
-            JudgeError::Gate(error) => error.into(),
-            JudgeError::Evaluate(error) => error.into(),
-            JudgeError::Registry(error) => error.into(),
-            missing @ JudgeError::NoReport { .. } => Self::from_error(Exit::GateInvalid, &missing),
 impl From<PinActError> for Failure {
     fn from(error: PinActError) -> Self {
         match error {

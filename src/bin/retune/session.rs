@@ -68,6 +68,7 @@ impl<'a> Session<'a> {
             return Err(missing("registry", &registry));
         }
         Ok(Workspace {
+            root: root.to_owned(),
             store: open_store(&root.join(&project.store))?,
             registry: Registry::open(&registry)?,
             tenant: project.tenant,

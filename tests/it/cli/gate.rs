@@ -7,8 +7,8 @@ use retune::lifecycle;
 use retune::progress::Silent;
 use retune::registry::{ReportEntry, Version};
 
-use super::model::Project;
 use crate::support::Output;
+use crate::support::project::Project;
 
 const POLICY: &str = "\
 version: 1

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use retune::dataset::{self, Options, SplitName};
 use retune::digest::Digest;
 use retune::document::{Source, canonical};
 use retune::eval::{Answer, Case, Report, ReportId, Subject, Suite};
-use retune::gate::{self, Arm, EvidenceId, Lineage, Policy};
+use retune::gate::{self, Arm, EvidenceId, Policy};
 use retune::git::Identity;
 use retune::name::TenantName;
 use retune::progress::Silent;
@@ -66,8 +67,19 @@ impl Project {
 
     /// A version of the model `support` with everything that it is made of.
     pub(crate) fn version(&self, text: &str) -> Version {
+        let rows = self.env.write(
+            "train.jsonl",
+            format!("{{\"text\": \"learn {text}\", \"label\": \"yes\"}}\n"),
+        );
+        let files = [(SplitName::Train, rows)];
+        let (_, dataset) =
+            dataset::import(&self.store, &files, &Options::default(), &Silent).unwrap();
+        self.version_on(text, &dataset.encode().unwrap())
+    }
+
+    /// The same, trained on the dataset of this document.
+    pub(crate) fn version_on(&self, text: &str, dataset: &[u8]) -> Version {
         let (base, adapter) = (self.tree("base", "weights"), self.tree("adapter", text));
-        let dataset = self.document("retune.dataset/1", "rows", text);
         let base_document = self.document("retune.base/1", "tree", &base.id().to_string());
         let run = Digest::of(text.as_bytes());
         let (tenant, act) = (self.tenant(), self.act());
@@ -77,7 +89,7 @@ impl Project {
             .unwrap();
         tenant
             .datasets()
-            .add(&"tickets".parse().unwrap(), &dataset, &act)
+            .add(&"tickets".parse().unwrap(), dataset, &act)
             .unwrap();
         tenant.runs().add(&run, text.as_bytes(), &act).unwrap();
         let manifest = VersionManifest {
@@ -96,7 +108,7 @@ impl Project {
                 files: adapter.entries().to_vec(),
             },
             dataset: DatasetPart {
-                id: Digest::of(&dataset),
+                id: Digest::of(dataset),
                 splits: BTreeMap::from([("train".to_owned(), Digest::of(b"train"))]),
             },
             run: RunPart {
@@ -141,8 +153,8 @@ impl Project {
             report: self.report(subject, wrong),
             label: None,
         };
-        let dataset = version.manifest.dataset.id;
-        let base = version.manifest.base.tree.digest();
+        let dataset = version.manifest.dataset.id.into();
+        let base = version.manifest.base.tree.digest().into();
         let baselines = match against {
             Some(version) => vec![arm(subject(version), &baseline)],
             None => vec![
@@ -150,14 +162,9 @@ impl Project {
                 arm(Subject::Majority { dataset }, &baseline),
             ],
         };
-        let lineage = Lineage::Traced {
-            dataset,
-            overlap: Vec::new(),
-        };
         let policy = Policy::parse(&policy).unwrap();
         let candidate = arm(subject(version), &candidate);
-        let (id, evidence) =
-            gate::check(&self.store, &policy, &candidate, &baselines, &lineage).unwrap();
+        let (id, evidence) = gate::check(&self.store, &policy, &candidate, &baselines).unwrap();
         let document = evidence.document().unwrap();
         self.tenant()
             .add_evidence(version, &document, &self.act())
@@ -195,9 +202,9 @@ impl Project {
 
 fn subject(version: &Version) -> Subject {
     Subject::Adapter {
-        base: version.manifest.base.tree.digest(),
+        base: version.manifest.base.tree.digest().into(),
         adapter: version.manifest.adapter.tree,
-        dataset: Some(version.manifest.dataset.id),
+        dataset: Some(version.manifest.dataset.id.into()),
         run: Some(version.manifest.run.id),
     }
 }
