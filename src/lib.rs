@@ -21,6 +21,7 @@ pub mod dataset;
 pub mod base;
 // Floor 4: adapters.
 pub mod adapter;
+pub mod train;
 // Floor 5: measuring.
 pub mod eval;
 // Floor 6: deciding.
