@@ -27,6 +27,9 @@ pub mod eval;
 pub mod gate;
 // Floor 7: what exists, and which version is where.
 pub mod registry;
+// Floor 8: what uses a model, and whether it can change.
+pub mod pin;
+pub mod scan;
 // Floor 9: the acts, and plans made of them.
 pub mod lifecycle;
 pub mod pipeline;

@@ -10,6 +10,7 @@ mod init;
 mod judge;
 #[cfg(feature = "train")]
 mod local;
+mod promote;
 mod workspace;
 
 pub use base::{AddedBase, BaseActError, KnownBase, add_base, find_base};
@@ -17,4 +18,5 @@ pub use dataset::{AddedDataset, DatasetActError, KnownDataset, add_dataset, find
 pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
 pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge};
+pub use promote::{PromoteError, Promotion, promote};
 pub use workspace::Workspace;

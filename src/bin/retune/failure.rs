@@ -9,7 +9,8 @@ use retune::document::Faults;
 use retune::eval::EvalError;
 use retune::fsio::FileError;
 use retune::gate::GateError;
-use retune::lifecycle::{EvaluateError, InitError, JudgeError};
+use retune::lifecycle::{EvaluateError, InitError, JudgeError, PromoteError};
+use retune::pin::PinError;
 use retune::registry::RegistryError;
 use retune::store::StoreError;
 
@@ -193,6 +194,27 @@ impl From<JudgeError> for Failure {
             JudgeError::Evaluate(error) => error.into(),
             JudgeError::Registry(error) => error.into(),
             missing @ JudgeError::NoReport { .. } => Self::from_error(Exit::GateInvalid, &missing),
+        }
+    }
+}
+
+impl From<PromoteError> for Failure {
+    fn from(error: PromoteError) -> Self {
+        match error {
+            PromoteError::Registry(error) => error.into(),
+            PromoteError::Evidence { evidence, source } => Self::from(*source).context(format!(
+                "the gate evidence {evidence} could not be confirmed"
+            )),
+        }
+    }
+}
+
+impl From<PinError> for Failure {
+    fn from(error: PinError) -> Self {
+        match error {
+            PinError::Project(faults) => faults.into(),
+            PinError::File(error) => error.into(),
+            other => Self::from_error(Exit::Usage, &other),
         }
     }
 }

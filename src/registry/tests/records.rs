@@ -146,7 +146,7 @@ fn one_tenant_does_not_see_another_and_unknown_ones_are_named() {
         .unwrap_err();
     assert_eq!(
         missing.to_string(),
-        "the registry has no tenant globex; it has acme"
+        "the registry has no tenant globex (there is acme)"
     );
     let refused =
         world

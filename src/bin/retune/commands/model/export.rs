@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use retune::reference::ModelRef;
 
-use super::tenant;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -31,7 +30,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(false)?;
-    let tenant = tenant(&workspace, &args.reference);
+    let tenant = workspace.tenant_of(&args.reference);
     let version = tenant.resolve(&args.reference)?;
     tenant.export(&version, &workspace.store, &args.to)?;
     let files = &version.manifest.adapter.files;

@@ -3,7 +3,7 @@
 use retune::reference::ModelRef;
 use retune::time::Timestamp;
 
-use super::{alias, tenant};
+use super::alias;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(false)?;
-    let tenant = tenant(&workspace, &args.reference);
+    let tenant = workspace.tenant_of(&args.reference);
     let alias = alias(&args.reference)?;
     let chain = tenant.history(&args.reference.model, alias)?;
     if let Some(fork) = chain.forked(&args.reference.model, alias) {

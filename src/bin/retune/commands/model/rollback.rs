@@ -2,7 +2,7 @@
 
 use retune::reference::{ModelRef, Selector, VersionLabel};
 
-use super::{alias, decided, tenant};
+use super::{alias, decided};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -37,7 +37,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
-    let tenant = tenant(&workspace, &args.reference);
+    let tenant = workspace.tenant_of(&args.reference);
     let alias = alias(&args.reference)?;
     let to = match &args.to {
         Some(label) => Some(tenant.resolve(&ModelRef {
