@@ -212,42 +212,42 @@ fn a_version_goes_to_production_and_back() {
     let one = project.version("1");
     let promote = format!("model promote {one} --to production");
     assert_snapshot!(project.env.run(&promote), @"
-    $ retune model promote support@20261123-c8ea50c8956d --to production
+    $ retune model promote support@20261123-2cfa042958f3 --to production
     --- stderr
-    error: cannot promote support@20261123-c8ea50c8956d to production
+    error: cannot promote support@20261123-2cfa042958f3 to production
       caused by: no gate has judged it
-      hint: judge it: retune gate check support@20261123-c8ea50c8956d --against :production
+      hint: judge it: retune gate check support@20261123-2cfa042958f3 --against :production
     --- exit 13
     ");
     project.judge(&one, None, [0..0, 0..100]);
     assert_snapshot!(project.env.run(&format!("{promote} --dry-run")), @"
-    $ retune model promote support@20261123-c8ea50c8956d --to production --dry-run
-    support:production would be 20261123-c8ea50c8956d (was nothing)
+    $ retune model promote support@20261123-2cfa042958f3 --to production --dry-run
+    support:production would be 20261123-2cfa042958f3 (was nothing)
     ");
     assert_snapshot!(project.env.run(&promote), @"
-    $ retune model promote support@20261123-c8ea50c8956d --to production
-    support:production is now 20261123-c8ea50c8956d (was nothing)
+    $ retune model promote support@20261123-2cfa042958f3 --to production
+    support:production is now 20261123-2cfa042958f3 (was nothing)
     ");
     assert_snapshot!(project.env.run(&promote), @"
-    $ retune model promote support@20261123-c8ea50c8956d --to production
-    support:production is 20261123-c8ea50c8956d already
+    $ retune model promote support@20261123-2cfa042958f3 --to production
+    support:production is 20261123-2cfa042958f3 already
     ");
 
     let two = project.version("2");
     project.judge(&two, Some(&one), [0..0, 0..0]);
     let promote = format!("model promote {two} --to production --reason better");
     assert_snapshot!(project.env.run(&promote), @"
-    $ retune model promote support@20261123-7caccb59f9bd --to production --reason better
-    support:production is now 20261123-7caccb59f9bd (was 20261123-c8ea50c8956d)
+    $ retune model promote support@20261123-02e820996803 --to production --reason better
+    support:production is now 20261123-02e820996803 (was 20261123-2cfa042958f3)
     ");
     assert_snapshot!(project.env.run("model list"), @"
     $ retune model list
     MODEL    VERSIONS  NEWEST                 ALIASES
-    support  2         20261123-7caccb59f9bd  production → 20261123-7caccb59f9bd
+    support  2         20261123-02e820996803  production → 20261123-02e820996803
     ");
     assert_snapshot!(project.env.run("model rollback support:production --reason complaints"), @"
     $ retune model rollback support:production --reason complaints
-    support:production is now 20261123-c8ea50c8956d (was 20261123-7caccb59f9bd)
+    support:production is now 20261123-2cfa042958f3 (was 20261123-02e820996803)
     ");
     assert_snapshot!(project.env.run("model rollback support:production"), @"
     $ retune model rollback support:production
@@ -260,9 +260,9 @@ fn a_version_goes_to_production_and_back() {
     assert_snapshot!(project.env.run("model log support:production"), @"
     $ retune model log support:production
     AT                    WHAT      TO                     FROM                   BY                     WHY
-    2026-11-23T09:30:00Z  rollback  20261123-c8ea50c8956d  20261123-7caccb59f9bd  Ana <ana@example.org>  complaints
-    2026-11-23T09:30:00Z  promote   20261123-7caccb59f9bd  20261123-c8ea50c8956d  Ana <ana@example.org>  better
-    2026-11-23T09:30:00Z  promote   20261123-c8ea50c8956d  -                      Ana <ana@example.org>
+    2026-11-23T09:30:00Z  rollback  20261123-2cfa042958f3  20261123-02e820996803  Ana <ana@example.org>  complaints
+    2026-11-23T09:30:00Z  promote   20261123-02e820996803  20261123-2cfa042958f3  Ana <ana@example.org>  better
+    2026-11-23T09:30:00Z  promote   20261123-2cfa042958f3  -                      Ana <ana@example.org>
     ");
     assert_snapshot!(project.env.run("model log support:production --at 2026-11-22"), @"$ retune model log support:production --at 2026-11-22");
     assert_snapshot!(project.env.run("model verify"), @"
@@ -278,9 +278,9 @@ fn a_version_goes_to_production_and_back() {
         "--format=%an: %s",
     ];
     assert_snapshot!(project.env.program("git", &log).stdout, @"
-    Ana: roll back support:production to 20261123-c8ea50c8956d (default)
-    Ana: promote support@20261123-7caccb59f9bd to production (default)
-    Ana: record evidence about support@20261123-7caccb59f9bd (default)
+    Ana: roll back support:production to 20261123-2cfa042958f3 (default)
+    Ana: promote support@20261123-02e820996803 to production (default)
+    Ana: record evidence about support@20261123-02e820996803 (default)
     ");
     let log = project
         .env
@@ -318,11 +318,11 @@ fn evidence_about_something_else_promotes_nothing() {
     let about_two = project.judge(&two, Some(&one), [0..0, 0..0]);
     let promote = format!("model promote {three} --to production --evidence {about_two}");
     assert_snapshot!(project.env.run(&promote), @"
-    $ retune model promote support@20261123-e13c6f320093 --to production --evidence sha256:7dd11c690d02a0021f3c1721de704230d52fc370e1215916487446b8f82d02de
+    $ retune model promote support@20261123-bb38573f5a27 --to production --evidence sha256:df6320803728e1139d8c1da009cd13e20315b7890f697bba2326adfe8ad76704
     --- stderr
-    error: cannot promote support@20261123-e13c6f320093 to production
-      caused by: evidence sha256:7dd11c690d02a0021f3c1721de704230d52fc370e1215916487446b8f82d02de is about adapter e8a8084eb75a on base ec311b938f29; version 20261123-e13c6f320093 is adapter a5d6fbaa38c1 on base ec311b938f29
-      hint: judge it again: retune gate check support@20261123-e13c6f320093 --against :production
+    error: cannot promote support@20261123-bb38573f5a27 to production
+      caused by: evidence sha256:df6320803728e1139d8c1da009cd13e20315b7890f697bba2326adfe8ad76704 is about adapter e8a8084eb75a on base ec311b938f29; version 20261123-bb38573f5a27 is adapter a5d6fbaa38c1 on base ec311b938f29
+      hint: judge it again: retune gate check support@20261123-bb38573f5a27 --against :production
     --- exit 13
     ");
     // Production moves on; what was judged against the version before does not count any more.
@@ -332,11 +332,11 @@ fn evidence_about_something_else_promotes_nothing() {
         .run(&format!("model promote {two} --to production"))
         .ok();
     assert_snapshot!(project.env.run(&format!("model promote {three} --to production")), @"
-    $ retune model promote support@20261123-e13c6f320093 --to production
+    $ retune model promote support@20261123-bb38573f5a27 --to production
     --- stderr
-    error: cannot promote support@20261123-e13c6f320093 to production
-      caused by: evidence sha256:b46a3e451f5c2e2e2ad6c073d4c2beec1f637c54588187e5ee8da380bdbead52 was judged against 20261123-c8ea50c8956d; production is now 20261123-7caccb59f9bd
-      hint: judge it again: retune gate check support@20261123-e13c6f320093 --against :production
+    error: cannot promote support@20261123-bb38573f5a27 to production
+      caused by: evidence sha256:2f05e97211176fbb7142729b1dba964b960c8486eface2d412c9ddaff36f9953 was judged against 20261123-2cfa042958f3; production is now 20261123-02e820996803
+      hint: judge it again: retune gate check support@20261123-bb38573f5a27 --against :production
     --- exit 13
     ");
 }
@@ -402,24 +402,24 @@ fn versions_are_listed_and_shown() {
     assert_snapshot!(project.env.run("model list"), @"
     $ retune model list
     MODEL    VERSIONS  NEWEST                 ALIASES
-    support  2         20261123-7caccb59f9bd
+    support  2         20261123-02e820996803
     ");
     assert_snapshot!(project.env.run("model list support"), @"
     $ retune model list support
     VERSION                CREATED               RUN           DATASET       ALIASES
-    20261123-7caccb59f9bd  2026-11-23T09:30:00Z  d4735e3a265e  fea9a1b0ab57
-    20261123-c8ea50c8956d  2026-11-23T09:30:00Z  6b86b273ff34  10e2217d7d7d
+    20261123-02e820996803  2026-11-23T09:30:00Z  d4735e3a265e  5c3d5b32d318
+    20261123-2cfa042958f3  2026-11-23T09:30:00Z  6b86b273ff34  0c4268331641
     ");
     assert_snapshot!(project.env.run(&format!("model show {one}")), @"
-    $ retune model show support@20261123-c8ea50c8956d
-    default/support@20261123-c8ea50c8956d
-      id         sha256:c8ea50c8956d27cee439d4c78ba459e34b30cca5f1c980deacf3a60e95cef827
+    $ retune model show support@20261123-2cfa042958f3
+    default/support@20261123-2cfa042958f3
+      id         sha256:2cfa042958f30e00a1f4a965a0e4702b310e8d44ef2ff876fa4c1ad105d8ebed
       created    2026-11-23T09:30:00Z
       adapter    sha256:790cc90d92605897de671fc970f29cc68af78dffd5dd6d558b72f43b6a312627 (1 B)
                  weights.bin (1 B)
       base       sha256:ec311b938f298aa11b172ffc6051c8d9db01b49a25219568d1ab443574e59dc2 (7 B)
                  sentence-transformers/all-MiniLM-L6-v2
-      dataset    sha256:10e2217d7d7d72641acb1012ac2ab27ae844c0e20e6358aa6fc3edb104a71c05
+      dataset    sha256:0c4268331641a2d075c20ac1f18656278d438dd05c73c7182c6f112a509fdc3f
                  train sha256:116f54c41d0405dbb10e7b04ebc31e262a5b8c85c1233fcf36eaee344d91ae58
       run        sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b
                  seed 7, retune 0.1.0
@@ -434,7 +434,7 @@ fn versions_are_listed_and_shown() {
     assert_snapshot!(project.env.run("model show support@20261123-0000"), @"
     $ retune model show support@20261123-0000
     --- stderr
-    error: there is no version support@20261123-0000 (there is 20261123-7caccb59f9bd, 20261123-c8ea50c8956d)
+    error: there is no version support@20261123-0000 (there is 20261123-02e820996803, 20261123-2cfa042958f3)
     --- exit 2
     ");
     assert_snapshot!(project.env.run("model show globex/support:production"), @"
@@ -456,9 +456,9 @@ fn an_alias_that_never_moved_has_no_log_and_nothing_to_go_back_to() {
     --- exit 2
     ");
     assert_snapshot!(project.env.run(&format!("model log {version}")), @"
-    $ retune model log support@20261123-c8ea50c8956d
+    $ retune model log support@20261123-2cfa042958f3
     --- stderr
-    error: support@20261123-c8ea50c8956d names a version, not an alias
+    error: support@20261123-2cfa042958f3 names a version, not an alias
       hint: write support:ALIAS, such as support:production
     --- exit 2
     ");
@@ -472,10 +472,10 @@ fn an_alias_that_never_moved_has_no_log_and_nothing_to_go_back_to() {
     ");
     let to = format!("model rollback support:production --to {}", version.label);
     assert_snapshot!(project.env.run(&to), @"
-    $ retune model rollback support:production --to 20261123-c8ea50c8956d
+    $ retune model rollback support:production --to 20261123-2cfa042958f3
     --- stderr
     error: cannot roll back support:production
-      caused by: support:production never was 20261123-c8ea50c8956d
+      caused by: support:production never was 20261123-2cfa042958f3
       hint: see where it was: retune model log support:production
       hint: a version that was never there needs evidence: retune model promote
     --- exit 2
@@ -487,15 +487,15 @@ fn an_export_is_checked_byte_by_byte() {
     let project = Project::new();
     let version = project.version("1");
     assert_snapshot!(project.env.run(&format!("model export {version} --to out")), @"
-    $ retune model export support@20261123-c8ea50c8956d --to out
-    support@20261123-c8ea50c8956d: 1 B in 1 file, to out
+    $ retune model export support@20261123-2cfa042958f3 --to out
+    support@20261123-2cfa042958f3: 1 B in 1 file, to out
     ");
     assert_eq!(
         std::fs::read(project.env.path("out/weights.bin")).unwrap(),
         b"1"
     );
     assert_snapshot!(project.env.run(&format!("model export {version} --to out")), @"
-    $ retune model export support@20261123-c8ea50c8956d --to out
+    $ retune model export support@20261123-2cfa042958f3 --to out
     --- stderr
     error: cannot rename into place out
       caused by: Directory not empty (os error 39)
@@ -507,16 +507,16 @@ fn an_export_is_checked_byte_by_byte() {
     std::fs::remove_file(&object).unwrap();
     std::fs::write(&object, b"2").unwrap();
     assert_snapshot!(project.env.run(&format!("model export {version} --to other")), @"
-    $ retune model export support@20261123-c8ea50c8956d --to other
+    $ retune model export support@20261123-2cfa042958f3 --to other
     --- stderr
-    error: the files of support@20261123-c8ea50c8956d are not all in the store, unchanged
+    error: the files of support@20261123-2cfa042958f3 are not all in the store, unchanged
       caused by: object sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b is damaged: [ENV]/project/.retune/store/objects/sha256/6b/86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b hashes to sha256:d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35
     --- exit 14
     ");
     assert!(!project.env.path("other").exists());
     assert_snapshot!(project.env.run("model verify"), @"
     $ retune model verify
-    damaged support@20261123-c8ea50c8956d: object sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b is damaged: [ENV]/project/.retune/store/objects/sha256/6b/86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b hashes to sha256:d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35
+    damaged support@20261123-2cfa042958f3: object sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b is damaged: [ENV]/project/.retune/store/objects/sha256/6b/86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b hashes to sha256:d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35
     registry of default 1 damaged: 1 versions, 0 moves of 0 aliases, 0 pieces of evidence, 2 records, 1 runs; 1 stored files re-read
     --- exit 14
     ");
