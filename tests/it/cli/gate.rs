@@ -200,7 +200,7 @@ fn a_first_version_is_judged_against_what_needs_no_training() {
     assert_snapshot!(scene.check(&version, "--against :production"), @"
     $ retune gate check support@20261123-5b1c22f0aaec --suite suite.yaml --against :production
     --- stderr
-    error: there is no alias support:production; there is none
+    error: there is no alias support:production
       hint: a first version is judged with --against nearest-centroid --against majority
     --- exit 2
     ");
