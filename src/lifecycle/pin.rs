@@ -71,7 +71,9 @@ pub fn pin(
     };
     if let Asked::Alias(_) = ask.asked {
         // An alias that does not exist is a typing mistake, and better found now.
-        workspace.tenant().resolve(&ask.reference())?;
+        workspace
+            .tenant_of(&ask.reference())
+            .resolve(&ask.reference())?;
     }
     let file = LockFile::read(root)?;
     if matches!(file, LockFile::Conflict(_)) {
@@ -112,10 +114,8 @@ pub fn update_pins(
         if !names.is_empty() && !names.contains(name) && lock.pins.contains_key(name) {
             continue;
         }
-        let version = workspace
-            .registry
-            .tenant(&ask.tenant)
-            .resolve(&ask.reference())?;
+        let reference = ask.reference();
+        let version = workspace.tenant_of(&reference).resolve(&reference)?;
         let pin = Pin {
             ask: ask.clone(),
             got: resolved(&version, &project),

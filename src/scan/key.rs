@@ -3,12 +3,11 @@
 use super::candidate::Role;
 
 /// Ends of keys that name a model; what stands before must end with `_`.
-const MODEL_ENDS: [&str; 6] = [
+const MODEL_ENDS: [&str; 5] = [
     "model",
     "models",
     "model_id",
     "model_name",
-    "model_path",
     "model_name_or_path",
 ];
 
@@ -47,7 +46,7 @@ pub(super) fn role(key: &str) -> Option<Role> {
 /// The keys beside `key` that pin its model, most particular first.
 pub(super) fn revision_keys(key: &str) -> Vec<String> {
     let key = normal(key);
-    let stem = ["_name_or_path", "_id", "_name", "_path"]
+    let stem = ["_name_or_path", "_id", "_name"]
         .iter()
         .find_map(|end| key.strip_suffix(end))
         .unwrap_or(&key);
@@ -102,6 +101,7 @@ mod tests {
             ("model_ref", Some(Role::Address)),
             ("providers", Some(Role::Model)),
             ("model_type", None),
+            ("model_path", None),
             ("remodel", None),
             ("_model", None),
             ("hub_model_id", None),

@@ -197,7 +197,9 @@ const FILE_ENDINGS: [&str; 22] = [
 
 /// Whether the first part is a folder that people keep models in, not an organisation.
 fn is_folder(text: &str) -> bool {
-    const FOLDERS: [&str; 25] = [
+    const FOLDERS: [&str; 33] = [
+        "adapter",
+        "adapters",
         "artifacts",
         "assets",
         "build",
@@ -208,20 +210,26 @@ fn is_folder(text: &str) -> bool {
         "ckpts",
         "data",
         "dist",
+        "exp",
         "experiments",
+        "export",
+        "exports",
         "local",
         "logs",
         "mnt",
         "model",
         "models",
         "opt",
+        "out",
         "output",
         "outputs",
         "pretrained",
         "results",
         "runs",
+        "saved",
         "saved_models",
         "src",
+        "tmp",
         "weights",
     ];
     let first = text.split('/').next().unwrap_or(text).to_ascii_lowercase();

@@ -308,10 +308,7 @@ fn settings_that_are_pinned_or_name_no_repository() {
         (".env", "HF_MODEL_ID=org/name\nHF_REVISION=COMMIT\n"),
         ("a.yaml", "model: ./out\nmodel_id: 42\nmodel_name: mine\n"),
         ("a.yaml", "model: models/mine\nbase_model: local/model\n"),
-        (
-            "a.yaml",
-            "model: weights.d/x.gguf\nmodel_path: a/b.safetensors\n",
-        ),
+        ("a.yaml", "model: weights.d/x.gguf\nmodel_path: a/b\n"),
         ("a.yaml", "model: anthropic/claude-sonnet-4-6\n"),
         ("a.yaml", "model: ${ORG}/name\n"),
         ("a.yaml", "hub_model_id: org/name\nmodel_type: bert\n"),

@@ -3,6 +3,7 @@
 
 mod cli;
 mod docs;
+mod hooks;
 #[cfg(feature = "train")]
 mod parity;
 mod registry;

@@ -3,4 +3,6 @@
 mod gate;
 mod init;
 mod model;
+mod pin;
+mod scan;
 mod store;

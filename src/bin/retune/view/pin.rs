@@ -49,6 +49,8 @@ struct Line {
 pub(crate) struct Checked {
     pins: usize,
     problems: Vec<Wrong>,
+    /// Something is not what its digest says.
+    damaged: bool,
 }
 
 #[derive(Serialize)]
@@ -113,6 +115,7 @@ impl Checked {
         Self {
             pins,
             problems: problems.iter().map(wrong).collect(),
+            damaged: problems.iter().any(Problem::is_integrity),
         }
     }
 }
@@ -168,10 +171,15 @@ impl View for Checked {
             0 => styled(GOOD, "in order"),
             count => styled(BAD, format!("{count} wrong")),
         };
-        writeln!(out, "{} pins: {verdict}", self.pins)?;
-        if !self.problems.is_empty() {
-            writeln!(out, "see what would change: retune pin update --dry-run")?;
+        let pins = if self.pins == 1 { "pin" } else { "pins" };
+        writeln!(out, "{} {pins}: {verdict}", self.pins)?;
+        match self.problems.is_empty() {
+            true => Ok(()),
+            false if self.damaged => writeln!(
+                out,
+                "lock or registry was changed: compare retune.lock with its last commit, run retune model verify"
+            ),
+            false => writeln!(out, "see what would change: retune pin update --dry-run"),
         }
-        Ok(())
     }
 }

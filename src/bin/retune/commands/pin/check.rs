@@ -58,6 +58,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     Ok(exit(&problems))
 }
 
+/// The exit code that problems mean; one with a digest outweighs any other.
 fn exit(problems: &[Problem]) -> Exit {
     if problems.iter().any(Problem::is_integrity) {
         Exit::Integrity
