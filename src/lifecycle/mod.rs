@@ -13,6 +13,8 @@ mod judge;
 mod local;
 mod pin;
 mod promote;
+mod register;
+mod train;
 mod workspace;
 
 pub use base::{AddedBase, BaseActError, KnownBase, add_base, find_base};
@@ -23,4 +25,9 @@ pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge};
 pub use pin::{PinActError, PinChange, pin, pin_answers, update_pins};
 pub use promote::{PromoteError, Promotion, promote};
+pub use register::{register, version_of};
+pub use train::{
+    JobInputs, TrainActError, Trained, TrainedRun, find_trained, job_inputs, plan_training, resume,
+    train,
+};
 pub use workspace::Workspace;

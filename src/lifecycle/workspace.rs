@@ -6,6 +6,7 @@ use crate::name::TenantName;
 use crate::reference::ModelRef;
 use crate::registry::{Act, Registry, Tenant};
 use crate::store::Store;
+use crate::train::Machine;
 
 /// An opened project: its store, its registry, and the circumstances of this invocation.
 pub struct Workspace<'a> {
@@ -21,6 +22,8 @@ pub struct Workspace<'a> {
     pub runs: PathBuf,
     /// Who acts, when, and whether for real.
     pub act: Act<'a>,
+    /// Clock and meters, for training.
+    pub machine: &'a Machine<'a>,
     /// The tool's version, for records.
     pub tool: &'static str,
 }

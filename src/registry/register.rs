@@ -6,9 +6,8 @@ use super::error::RegistryError;
 use super::layout;
 use super::tenant::{Added, Tenant};
 use super::transaction::{Step, Transaction};
-use super::version::{Version, VersionId, VersionManifest};
+use super::version::{Version, VersionManifest};
 use super::view::View;
-use crate::reference::VersionLabel;
 use crate::store::Store;
 
 impl Tenant<'_> {
@@ -34,12 +33,8 @@ impl Tenant<'_> {
             source,
         };
         let bytes = manifest.encode().map_err(refuse)?;
-        let id = VersionId::of(&bytes);
-        let version = Version {
-            id,
-            label: VersionLabel::new(&manifest.created.day(), &id.digest()),
-            manifest: manifest.clone(),
-        };
+        let version = Version::of(manifest.clone())?;
+        let id = version.id;
         check_bytes(&version, store)?;
         let dir = layout::model_versions(&self.name, &manifest.model);
         let path = format!("{dir}/{}.json", version.label);

@@ -128,6 +128,22 @@ impl fmt::Display for Version {
     }
 }
 
+impl Version {
+    /// The version that a manifest describes, whether it is registered or not.
+    pub fn of(manifest: VersionManifest) -> Result<Self, RegistryError> {
+        let refuse = |source| RegistryError::Refused {
+            what: "version",
+            source,
+        };
+        let id = VersionId::of(&manifest.encode().map_err(refuse)?);
+        Ok(Self {
+            id,
+            label: VersionLabel::new(&manifest.created.day(), &id.digest()),
+            manifest,
+        })
+    }
+}
+
 impl VersionManifest {
     /// The canonical bytes.
     pub fn encode(&self) -> Result<Vec<u8>, CanonicalError> {

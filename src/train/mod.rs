@@ -8,6 +8,7 @@
 
 #[cfg(feature = "train")]
 mod adapt;
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
 mod checkpoint;
 mod error;
 #[cfg(feature = "train")]

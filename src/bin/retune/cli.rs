@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    base, completions, dataset, eval, gate, hook, init, model, pin, scan, store,
+    base, completions, dataset, eval, gate, hook, init, model, pin, pipeline, scan, store,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -106,6 +106,9 @@ pub(crate) enum Command {
     Hook(hook::Command),
     /// Find models that can change, in code and configuration
     Scan(scan::Args),
+    /// Check, plan and run whole pipelines
+    #[command(subcommand)]
+    Pipeline(pipeline::Command),
     /// Look after the content-addressed store
     #[command(subcommand)]
     Store(store::Command),
@@ -125,6 +128,7 @@ impl Command {
             Self::Pin(command) => command.run(session),
             Self::Hook(command) => command.run(session),
             Self::Scan(args) => scan::run(args, session),
+            Self::Pipeline(command) => command.run(session),
             Self::Store(command) => command.run(session),
             Self::Completions(args) => completions::run(args, session),
         }

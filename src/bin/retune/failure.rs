@@ -14,12 +14,15 @@ use retune::gate::GateError;
 use retune::git::GitError;
 use retune::lifecycle::{
     BaseActError, DatasetActError, EvaluateError, InitError, JudgeError, PinActError, PromoteError,
+    TrainActError,
 };
 use retune::pin::PinError;
+use retune::pipeline::PipelineError;
 use retune::registry::RegistryError;
 use retune::scan::ScanError;
 use retune::scan::hook::HookError;
 use retune::store::StoreError;
+use retune::train::TrainError;
 
 use crate::exit::Exit;
 
@@ -343,6 +346,63 @@ impl From<HookError> for Failure {
             HookError::Git(error) => error.into(),
             HookError::File(error) => error.into(),
             error @ (HookError::TwoForeign { .. } | HookError::Program(_)) => {
+                Self::from_error(Exit::Usage, &error)
+            }
+        }
+    }
+}
+
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::File(error) => error.into(),
+            TrainError::Store(error) => error.into(),
+            TrainError::Base(error) => error.into(),
+            TrainError::Dataset(error) => error.into(),
+            error => {
+                let exit = match &error {
+                    error if error.is_integrity() => Exit::Integrity,
+                    error if error.is_usage() => Exit::Usage,
+                    TrainError::Busy(_) => Exit::LostRace,
+                    _ => Exit::Failed,
+                };
+                Self::from_error(exit, &error)
+            }
+        }
+    }
+}
+
+impl From<TrainActError> for Failure {
+    fn from(error: TrainActError) -> Self {
+        match error {
+            TrainActError::Base(error) => error.into(),
+            TrainActError::Dataset(error) => error.into(),
+            TrainActError::Train(error) => error.into(),
+            TrainActError::Registry(error) => error.into(),
+            TrainActError::Store(error) => error.into(),
+            error @ TrainActError::NoTraining => Self::from_error(Exit::Usage, &error)
+                .hint("build it with the default features: cargo install --path ."),
+        }
+    }
+}
+
+impl From<PipelineError> for Failure {
+    fn from(error: PipelineError) -> Self {
+        use PipelineError as E;
+        match error {
+            E::Faults(faults) => faults.into(),
+            E::Dataset(error) => error.into(),
+            E::Base(error) => error.into(),
+            E::Job(error) => error.into(),
+            E::Train(error) => error.into(),
+            E::Eval(error) => error.into(),
+            E::Evaluate(error) => error.into(),
+            E::Gate(error) => error.into(),
+            E::Judge(error) => error.into(),
+            E::Registry(error) => error.into(),
+            E::Promote(error) => error.into(),
+            E::Pin(error) => error.into(),
+            error @ (E::Missing(_) | E::Columns(_) | E::Source(_)) => {
                 Self::from_error(Exit::Usage, &error)
             }
         }

@@ -2,8 +2,8 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use retune::git::{HookEnvironment, Identity, IdentityError, configured_identity};
 use retune::lifecycle::Workspace;
@@ -11,6 +11,7 @@ use retune::pin::{PROJECT_FILE, Project};
 use retune::registry::{Act, Registry};
 use retune::store::Store;
 use retune::time::Timestamp;
+use retune::train::{Machine, MachineClass};
 
 use crate::cli::Global;
 use crate::exit::Exit;
@@ -23,6 +24,7 @@ pub(crate) struct Session<'a> {
     pub(crate) ui: &'a Ui,
     root: PathBuf,
     by: Identity,
+    machine: Machine<'static>,
 }
 
 impl<'a> Session<'a> {
@@ -30,7 +32,12 @@ impl<'a> Session<'a> {
         catch_signals()?;
         let root = project_root(global)?;
         let by = actor(&root)?;
-        Ok(Self { ui, root, by })
+        Ok(Self {
+            ui,
+            root,
+            by,
+            machine: machine(),
+        })
     }
 
     /// The project's root directory.
@@ -38,17 +45,9 @@ impl<'a> Session<'a> {
         &self.root
     }
 
-    /// The time now; `SOURCE_DATE_EPOCH` fixes it, for reproducible records and tests.
+    /// The time now.
     pub(crate) fn now(&self) -> Timestamp {
-        let fixed = env::var("SOURCE_DATE_EPOCH")
-            .ok()
-            .and_then(|text| text.parse().ok());
-        let clock = || {
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |d| d.as_secs() as i64)
-        };
-        Timestamp::from_unix(fixed.unwrap_or_else(clock))
+        now()
     }
 
     /// The project's store and registry, and who acts on them now.
@@ -74,6 +73,7 @@ impl<'a> Session<'a> {
             tenant: project.tenant,
             runs: root.join(".retune/runs"),
             act: self.act(dry_run),
+            machine: &self.machine,
             tool: env!("CARGO_PKG_VERSION"),
         })
     }
@@ -165,6 +165,44 @@ fn actor(root: &Path) -> Result<Identity, Failure> {
     }
     let user = variable("USER").unwrap_or_else(|| "retune".to_owned());
     Identity::new(&user, &format!("{user}@localhost")).map_err(|e| Failure::usage(e.to_string()))
+}
+
+/// The clock; `SOURCE_DATE_EPOCH` stops it, for reproducible records and tests.
+fn now() -> Timestamp {
+    let fixed = env::var("SOURCE_DATE_EPOCH")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let clock = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs() as i64)
+    };
+    Timestamp::from_unix(fixed.unwrap_or_else(clock))
+}
+
+/// What training asks of the machine.
+fn machine() -> Machine<'static> {
+    Machine {
+        class: MachineClass::this(),
+        now: &now,
+        elapsed: &elapsed,
+        peak_memory: &peak_memory,
+    }
+}
+
+fn elapsed() -> Duration {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    BEGAN.get_or_init(Instant::now).elapsed()
+}
+
+/// The high-water mark of resident memory, as Linux tells it.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 /// `--project`, else the nearest directory upwards with a `retune.yaml`, else the git root, else here.

@@ -9,6 +9,7 @@ pub(crate) mod hook;
 pub(crate) mod init;
 pub(crate) mod model;
 pub(crate) mod pin;
+pub(crate) mod pipeline;
 pub(crate) mod scan;
 pub(crate) mod store;
 mod wanted;

@@ -8,6 +8,7 @@ pub(crate) mod hook;
 pub(crate) mod init;
 pub(crate) mod model;
 pub(crate) mod pin;
+pub(crate) mod pipeline;
 pub(crate) mod scan;
 pub(crate) mod store;
 pub(crate) mod table;

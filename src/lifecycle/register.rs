@@ -1,0 +1,88 @@
+//! A completed run as a version of a model.
+
+use super::train::{TrainActError, TrainedRun};
+use super::workspace::Workspace;
+use crate::base::BaseManifest;
+use crate::dataset;
+use crate::name::ModelName;
+use crate::registry::{
+    AdapterPart, Added, BasePart, DatasetPart, RegistryError, RunPart, Version, VersionManifest,
+};
+
+/// Registers the adapter of a run as a version of a model. The same run again changes nothing.
+pub fn register(
+    workspace: &Workspace<'_>,
+    model: &ModelName,
+    run: &TrainedRun,
+) -> Result<Added<Version>, TrainActError> {
+    let version = version_of(workspace, model, run)?;
+    let tenant = workspace.tenant();
+    Ok(tenant.register(&version.manifest, &workspace.store, &workspace.act)?)
+}
+
+/// The version that a run is, whether it is registered yet or not.
+pub fn version_of(
+    workspace: &Workspace<'_>,
+    model: &ModelName,
+    run: &TrainedRun,
+) -> Result<Version, TrainActError> {
+    let (start, record) = (&run.start, &run.record);
+    let dataset = dataset::load(&workspace.store, &start.dataset)?;
+    let splits = dataset
+        .splits
+        .iter()
+        .map(|(name, split)| (name.as_str().to_owned(), split.blob));
+    let manifest = VersionManifest {
+        tenant: workspace.tenant.clone(),
+        model: model.clone(),
+        parents: Vec::new(),
+        base: base_part(workspace, run)?,
+        adapter: AdapterPart {
+            format: "peft".to_owned(),
+            tree: record.adapter,
+            files: record.files.clone(),
+        },
+        dataset: DatasetPart {
+            id: start.dataset.digest(),
+            splits: splits.collect(),
+        },
+        run: RunPart {
+            id: record.run.digest(),
+            config: record.job,
+            code: None,
+            tool: start.tool.clone(),
+            seed: start.job.seed,
+            hardware: Some(start.machine.to_string()),
+        },
+        created: record.finished_at,
+        licence: None,
+    };
+    Ok(Version::of(manifest)?)
+}
+
+fn base_part(workspace: &Workspace<'_>, run: &TrainedRun) -> Result<BasePart, TrainActError> {
+    let id = run.start.base.digest();
+    let tenant = workspace.tenant();
+    let record = tenant
+        .bases()
+        .by_id(&id)?
+        .ok_or_else(|| RegistryError::Lineage {
+            tenant: workspace.tenant.clone(),
+            what: "base",
+            id,
+        })?;
+    let manifest =
+        BaseManifest::decode(&record.document).map_err(super::base::BaseActError::from)?;
+    Ok(BasePart {
+        source: manifest
+            .source
+            .as_ref()
+            .map(|source| source.repo().to_owned()),
+        revision: manifest
+            .source
+            .as_ref()
+            .map(|source| source.revision().to_owned()),
+        tree: manifest.tree,
+        files: manifest.files,
+    })
+}
