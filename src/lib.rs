@@ -21,12 +21,16 @@ pub mod dataset;
 pub mod base;
 // Floor 4: adapters.
 pub mod adapter;
+pub mod train;
 // Floor 5: measuring.
 pub mod eval;
 // Floor 6: deciding.
 pub mod gate;
 // Floor 7: what exists, and which version is where.
 pub mod registry;
+// Floor 8: what uses a model, and whether it can change.
+pub mod pin;
+pub mod scan;
 // Floor 9: the acts, and plans made of them.
 pub mod lifecycle;
 pub mod pipeline;

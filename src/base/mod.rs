@@ -8,9 +8,10 @@ mod config;
 mod error;
 mod lora;
 mod mapped;
-mod stored;
 #[cfg(feature = "train")]
-//pub mod network;
+pub mod network;
+mod pooling;
+mod stored;
 #[cfg(feature = "train")]
 mod tokenizer;
 mod weights;
@@ -19,6 +20,7 @@ pub use checkpoint::Checkpoint;
 pub use config::BertConfig;
 pub use error::{CheckpointError, LoraError};
 pub use lora::{LoraSpec, TargetModules};
+pub use pooling::Pooling;
 pub use stored::{
     BaseError, BaseId, BaseManifest, BaseReport, Facts, FileFault, Imported, Source, SourceError,
     import, inspect, open, verify,

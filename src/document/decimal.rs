@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A finite `f64` that is written as the shortest decimal string that reads back to the same bits.
 ///
 /// Canonical documents hold no JSON floats, because two writers may spell one float differently.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Decimal(f64);
 
 /// A number that is not finite, or a text that is not a decimal in its shortest spelling.

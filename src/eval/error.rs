@@ -53,6 +53,13 @@ pub enum EvalError {
         /// The suite.
         suite: String,
     },
+    /// The model failed.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Network(#[from] crate::base::network::NetworkError),
+    /// Someone asked for the work to stop.
+    #[error("interrupted; no report was written")]
+    Interrupted,
     /// The metrics cannot be computed.
     #[error("the metrics cannot be computed")]
     Metrics(#[from] StatsError),

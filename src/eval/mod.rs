@@ -7,7 +7,10 @@
 //! stays in every denominator and the gate counts it.
 
 mod baseline;
+mod batches;
 mod error;
+#[cfg(feature = "train")]
+mod local;
 mod report;
 mod subject;
 mod suite;
@@ -16,7 +19,10 @@ mod suite_file;
 mod tests;
 
 pub use baseline::{Centroids, majority};
+pub use batches::{Packed, pack};
 pub use error::EvalError;
+#[cfg(feature = "train")]
+pub use local::Local;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};
-pub use subject::{BaselineKind, Subject};
+pub use subject::{BaselineKind, ParseBaselineError, Subject};
 pub use suite::{Case, Suite, SuiteId};

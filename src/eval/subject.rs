@@ -1,11 +1,14 @@
 //! What is evaluated.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
-use crate::digest::{Digest, Digest as BaseId, Digest as DatasetId, Digest as RunId};
+use crate::base::BaseId;
+use crate::dataset::DatasetId;
+use crate::digest::{Digest, Digest as RunId};
 use crate::document::canonical;
 use crate::store::TreeId;
 
@@ -106,6 +109,23 @@ impl fmt::Display for Subject {
             Self::Majority { dataset } => {
                 write!(f, "majority label of dataset {}", dataset.short())
             }
+        }
+    }
+}
+
+/// Why a text is not the name of a baseline.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a baseline: expected nearest-centroid or majority")]
+pub struct ParseBaselineError(String);
+
+impl FromStr for BaselineKind {
+    type Err = ParseBaselineError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "nearest-centroid" => Ok(Self::NearestCentroid),
+            "majority" => Ok(Self::Majority),
+            _ => Err(ParseBaselineError(text.to_owned())),
         }
     }
 }

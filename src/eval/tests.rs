@@ -122,7 +122,7 @@ fn a_missing_file_is_a_fault() {
 
 fn subject() -> Subject {
     Subject::Majority {
-        dataset: Digest::of(b"dataset"),
+        dataset: Digest::of(b"dataset").into(),
     }
 }
 
@@ -219,8 +219,8 @@ fn subjects_have_one_identity_each() {
     let subjects = [
         subject(),
         Subject::Centroid {
-            base: Digest::of(b"base"),
-            dataset: Digest::of(b"dataset"),
+            base: Digest::of(b"base").into(),
+            dataset: Digest::of(b"dataset").into(),
         },
     ];
     let digests = subjects.each_ref().map(|subject| subject.digest().unwrap());
@@ -261,4 +261,25 @@ fn the_nearest_centroid_goes_by_angle() {
     assert!(Centroids::fit(&labels, &embeddings, 3).is_err());
     assert!(Centroids::fit(&["a"], &[0.0, 0.0], 2).is_err());
     assert!(Centroids::fit(&[], &[], 2).is_err());
+}
+
+#[test]
+fn packing_keeps_every_row_once_and_the_budget() {
+    let lengths = [3, 9, 1, 4, 12, 3, 0];
+    let inputs: Vec<Vec<u32>> = lengths
+        .iter()
+        .enumerate()
+        .map(|(row, length)| vec![row as u32; *length])
+        .collect();
+    let batches = pack(&inputs, 10);
+    let rows: Vec<&[usize]> = batches.iter().map(|batch| &batch.rows[..]).collect();
+    assert_eq!(rows, [&[6, 2, 0, 5][..], &[3], &[1], &[4]]);
+    for batch in &batches {
+        assert_eq!(batch.offsets.len(), batch.rows.len() + 1);
+        for (index, row) in batch.rows.iter().enumerate() {
+            let ids = &batch.ids[batch.offsets[index]..batch.offsets[index + 1]];
+            assert_eq!(ids, inputs[*row]);
+        }
+    }
+    assert!(pack(&[], 10).is_empty());
 }

@@ -31,12 +31,11 @@ pub fn check(
     policy: &Policy,
     candidate: &Arm,
     baselines: &[Arm],
-    lineage: &Lineage,
 ) -> Result<(EvidenceId, Evidence), GateError> {
     let inputs = Inputs::load(store, candidate, baselines)?;
     inputs.refuse_what_cannot_pass(policy)?;
-    let judgement = inputs.judge(policy, lineage)?;
-    let evidence = inputs.evidence(policy.store(store)?, lineage, judgement);
+    let judgement = inputs.judge(policy)?;
+    let evidence = inputs.evidence(policy.store(store)?, judgement);
     Ok((evidence.store(store)?, evidence))
 }
 
@@ -46,8 +45,8 @@ pub fn recheck(store: &Store, id: &EvidenceId) -> Result<Evidence, GateError> {
     let policy = Policy::load(store, &said.policy)?;
     let baselines: Vec<Arm> = said.baselines.iter().map(Arm::of).collect();
     let inputs = Inputs::load(store, &Arm::of(&said.candidate), &baselines)?;
-    let judgement = inputs.judge(&policy, &said.lineage)?;
-    let found = inputs.evidence(said.policy, &said.lineage, judgement);
+    let judgement = inputs.judge(&policy)?;
+    let found = inputs.evidence(said.policy, judgement);
     match difference(&said, &found) {
         None => Ok(said),
         Some(what) => Err(GateError::Disagrees {
@@ -71,6 +70,7 @@ struct Inputs {
     suite: Suite,
     candidate: (Judged, Report),
     baselines: Vec<(Judged, Report)>,
+    lineage: Lineage,
 }
 
 impl Inputs {
@@ -85,8 +85,10 @@ impl Inputs {
             Ok((judged, report))
         };
         let candidate = arm(candidate)?;
+        let suite = Suite::load(store, &candidate.1.suite)?;
         Ok(Self {
-            suite: Suite::load(store, &candidate.1.suite)?,
+            lineage: Lineage::trace(store, &candidate.1.subject, &suite)?,
+            suite,
             baselines: baselines.iter().map(arm).collect::<Result<_, _>>()?,
             candidate,
         })
@@ -109,8 +111,9 @@ impl Inputs {
         Err(GateError::Unreachable { cases, unreachable })
     }
 
-    fn judge(&self, policy: &Policy, lineage: &Lineage) -> Result<Judgement, GateError> {
+    fn judge(&self, policy: &Policy) -> Result<Judgement, GateError> {
         let (_, candidate) = &self.candidate;
+        let lineage = &self.lineage;
         Ok(judge(
             policy,
             &self.suite,
@@ -120,7 +123,7 @@ impl Inputs {
         )?)
     }
 
-    fn evidence(self, policy: PolicyId, lineage: &Lineage, judgement: Judgement) -> Evidence {
+    fn evidence(self, policy: PolicyId, judgement: Judgement) -> Evidence {
         Evidence {
             suite: self.candidate.1.suite,
             policy,
@@ -130,7 +133,7 @@ impl Inputs {
                 .into_iter()
                 .map(|(judged, _)| judged)
                 .collect(),
-            lineage: lineage.clone(),
+            lineage: self.lineage,
             verdict: judgement.verdict,
             comparisons: judgement.comparisons,
             reasons: judgement.reasons,
@@ -150,6 +153,8 @@ fn difference(said: &Evidence, found: &Evidence) -> Option<&'static str> {
         Some("the suite")
     } else if said.candidate != found.candidate || said.baselines != found.baselines {
         Some("the subjects")
+    } else if said.lineage != found.lineage {
+        Some("the lineage")
     } else if codes(said) != codes(found) {
         Some("the reasons")
     } else if said.comparisons.len() != found.comparisons.len()

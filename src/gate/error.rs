@@ -3,6 +3,7 @@
 use super::evidence::EvidenceId;
 use super::policy::Unreachable;
 use super::verdict::Verdict;
+use crate::dataset::DatasetError;
 use crate::digest::Digest;
 use crate::document::Faults;
 use crate::document::canonical::CanonicalError;
@@ -17,7 +18,7 @@ pub enum GateError {
     #[error("the gate policy is not valid")]
     Policy(#[source] Faults),
     /// No outcome on this suite could be a PASS: the policy and the suite do not fit.
-    #[error("no outcome on {cases} cases could pass: {}", list(.unreachable))]
+    #[error("the suite is too small for this policy, no outcome could pass: {}; cases there are: {cases}", list(.unreachable))]
     Unreachable {
         /// The cases there are.
         cases: u64,
@@ -35,6 +36,9 @@ pub enum GateError {
     /// A suite or report cannot be used.
     #[error(transparent)]
     Eval(#[from] EvalError),
+    /// The candidate's training data cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// A stored document is not what it should be.
     #[error("the {what} {digest} cannot be read")]
     Document {
@@ -80,6 +84,7 @@ impl GateError {
         match self {
             Self::Store(error) => error.is_integrity(),
             Self::Eval(error) => error.is_integrity(),
+            Self::Dataset(error) => error.is_integrity(),
             Self::Document { .. } | Self::StoredPolicy { .. } | Self::Disagrees { .. } => true,
             _ => false,
         }

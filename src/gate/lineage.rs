@@ -1,8 +1,16 @@
 //! What the candidate was trained on, as far as the suite is concerned.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+use super::error::GateError;
+use crate::dataset::{self, DatasetError, DatasetId, DatasetManifest, SplitName};
+use crate::eval::{Subject, Suite};
+use crate::store::{Store, StoreError};
+
+/// The splits that a run learns from: one by its steps, one by the choice of the best step.
+const LEARNED_FROM: [SplitName; 2] = [SplitName::Train, SplitName::Validation];
 
 /// Whether the candidate has seen the suite's texts in training.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,8 +19,8 @@ pub enum Lineage {
     /// The training data is known and was compared with the suite.
     Traced {
         /// What it was trained on.
-        dataset: Digest,
-        /// The ids of the cases whose text, normalised, is in the training data; sorted.
+        dataset: DatasetId,
+        /// The ids of the cases whose text, normalised, is in its training or validation split; sorted.
         overlap: Vec<String>,
     },
     /// The training data is not known.
@@ -20,4 +28,43 @@ pub enum Lineage {
         /// Why.
         why: String,
     },
+}
+
+impl Lineage {
+    /// Compares the suite with what the subject says it was trained on, read from the store.
+    ///
+    /// Data that is not named or not in the store is [`Lineage::Unknown`]; damaged data is an error.
+    pub fn trace(store: &Store, subject: &Subject, suite: &Suite) -> Result<Self, GateError> {
+        let unknown = |why: String| Ok(Self::Unknown { why });
+        let Some(dataset) = subject.dataset() else {
+            return unknown("it names no dataset".to_owned());
+        };
+        let overlap =
+            dataset::load(store, &dataset).and_then(|manifest| overlap(store, &manifest, suite));
+        match overlap {
+            Ok(overlap) => Ok(Self::Traced { dataset, overlap }),
+            Err(DatasetError::Store(StoreError::Missing { digest, .. })) => unknown(format!(
+                "object {digest} of dataset {dataset} is not in the store"
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn overlap(
+    store: &Store,
+    manifest: &DatasetManifest,
+    suite: &Suite,
+) -> Result<Vec<String>, DatasetError> {
+    let cases = suite.cases();
+    let mut seen = BTreeSet::new();
+    for split in LEARNED_FROM {
+        if manifest.split(split).is_some() {
+            let texts = cases.iter().map(|case| case.text.as_str());
+            for found in dataset::overlap_with(store, manifest, split, texts)? {
+                seen.extend(cases.get(found.index).map(|case| case.id.clone()));
+            }
+        }
+    }
+    Ok(seen.into_iter().collect())
 }

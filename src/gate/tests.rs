@@ -1,11 +1,15 @@
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::*;
+use crate::base::BaseId;
+use crate::dataset::{self, DatasetId, Options, SplitName};
 use crate::digest::Digest;
 use crate::document::{Decimal, Source};
 use crate::eval::{Answer, Case, Report, Subject, Suite};
+use crate::progress::Silent;
 use crate::store::{Store, TreeId};
 
 const POLICY: &str = "\
@@ -38,12 +42,28 @@ fn suite(n: u64) -> Suite {
     Suite::new("intents".parse().unwrap(), (0..n).map(case).collect()).unwrap()
 }
 
-fn dataset() -> Digest {
-    Digest::of(b"dataset")
+/// The dataset that subjects name: training rows that are in no suite here.
+fn dataset() -> DatasetId {
+    static ID: OnceLock<DatasetId> = OnceLock::new();
+    *ID.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let files = [training(dir.path(), "row")];
+        dataset::inspect(&files, &Options::default(), &Silent)
+            .unwrap()
+            .0
+    })
 }
 
-fn base() -> Digest {
-    Digest::of(b"base")
+/// A training split whose texts are `word 1` to `word 9`.
+fn training(dir: &Path, word: &str) -> (SplitName, PathBuf) {
+    let path = dir.join("train.jsonl");
+    let row = |index| format!("{{\"text\":\"{word} {index}\",\"label\":\"yes\"}}\n");
+    std::fs::write(&path, (1..10).map(row).collect::<String>()).unwrap();
+    (SplitName::Train, path)
+}
+
+fn base() -> BaseId {
+    Digest::of(b"base").into()
 }
 
 fn adapter(name: &str) -> Subject {
@@ -424,7 +444,7 @@ const INJECTIONS: &[Injection] = &[
     ),
     ("lineage of other data", Code::LineageUnknown, |s| {
         s.lineage = Lineage::Traced {
-            dataset: Digest::of(b"other"),
+            dataset: Digest::of(b"other").into(),
             overlap: Vec::new(),
         };
     }),
@@ -511,12 +531,12 @@ fn bad_input_is_never_a_pass_for_a_first_version_either() {
         }),
         ("a baseline from other data", Code::WrongBaseline, |s| {
             s.baselines[1].subject = Subject::Majority {
-                dataset: Digest::of(b"easier"),
+                dataset: Digest::of(b"easier").into(),
             };
         }),
         ("a baseline from another base", Code::WrongBaseline, |s| {
             s.baselines[0].subject = Subject::Centroid {
-                base: Digest::of(b"weaker"),
+                base: Digest::of(b"weaker").into(),
                 dataset: dataset(),
             };
         }),
@@ -623,6 +643,8 @@ fn stored(scene: &Scene) -> Stored {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::create(dir.path()).unwrap();
     scene.suite.store(&store).unwrap();
+    let files = [training(dir.path(), "row")];
+    dataset::import(&store, &files, &Options::default(), &Silent).unwrap();
     let arm = |report: &Report, label: &str| Arm {
         report: report.store(&store).unwrap(),
         label: Some(label.to_owned()),
@@ -641,13 +663,7 @@ fn stored(scene: &Scene) -> Stored {
 
 impl Stored {
     fn check(&self, scene: &Scene) -> Result<(EvidenceId, Evidence), GateError> {
-        check(
-            &self.store,
-            &scene.policy,
-            &self.candidate,
-            &self.baselines,
-            &scene.lineage,
-        )
+        check(&self.store, &scene.policy, &self.candidate, &self.baselines)
     }
 }
 
@@ -686,6 +702,9 @@ fn every_bad_input_is_invalid_from_the_store_too() {
     for (name, _, inject) in INJECTIONS {
         let mut scene = Scene::new(1565, 78, 78);
         inject(&mut scene);
+        if scene.lineage != clean() {
+            continue; // From the store it is traced: the next test.
+        }
         let stored = stored(&scene);
         match stored.check(&scene) {
             Ok((id, evidence)) => {
@@ -695,6 +714,66 @@ fn every_bad_input_is_invalid_from_the_store_too() {
             // A suite that is not there, and a policy that cannot answer, are no verdicts.
             Err(error) => assert!(error.is_integrity() || error.is_usage(), "{name}: {error}"),
         }
+    }
+}
+
+#[test]
+fn lineage_is_traced_through_the_store() {
+    let named = |dataset: Option<DatasetId>| {
+        let mut scene = Scene::new(1565, 78, 78);
+        scene.candidate.subject = Subject::Adapter {
+            base: base(),
+            adapter: TreeId::from(Digest::of(b"new")),
+            dataset,
+            run: None,
+        };
+        let stored = stored(&scene);
+        (scene, stored)
+    };
+    let verdict = |scene: &Scene, stored: &Stored| {
+        let (id, evidence) = stored.check(scene).unwrap();
+        assert_eq!(recheck(&stored.store, &id).unwrap(), evidence);
+        (
+            evidence.verdict,
+            evidence.reasons.iter().map(|r| r.code).collect::<Vec<_>>(),
+            evidence.lineage,
+        )
+    };
+    let (scene, stored) = named(None);
+    assert_eq!(verdict(&scene, &stored).1, [Code::LineageUnknown]);
+    let (scene, stored) = named(Some(Digest::of(b"gone").into()));
+    assert_eq!(verdict(&scene, &stored).1, [Code::LineageUnknown]);
+    for split in [SplitName::Train, SplitName::Validation] {
+        let dir = tempfile::tempdir().unwrap();
+        // The suite's texts are `text 0` and so on; case and blanks do not hide them.
+        let (_, leaked) = training(dir.path(), " Text ");
+        let other = dir.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        let mut files = vec![(split, leaked)];
+        if split == SplitName::Validation {
+            files.push(training(&other, "row"));
+        }
+        let (id, manifest) = dataset::inspect(&files, &Options::default(), &Silent).unwrap();
+        let (scene, stored) = named(Some(id));
+        dataset::import(&stored.store, &files, &Options::default(), &Silent).unwrap();
+        let (verdict, codes, lineage) = verdict(&scene, &stored);
+        assert_eq!(
+            (verdict, &codes[..]),
+            (Verdict::Invalid, &[Code::Contaminated][..]),
+            "{split}"
+        );
+        let overlap = (1..10).map(|index| format!("t{index:06}")).collect();
+        assert_eq!(
+            lineage,
+            Lineage::Traced {
+                dataset: id,
+                overlap
+            }
+        );
+        // Without the rows nobody can tell any more, so the old evidence is no longer confirmed.
+        let evidence = stored.check(&scene).unwrap().0;
+        std::fs::remove_file(stored.store.path_of(&manifest.splits[&split].blob)).unwrap();
+        assert!(recheck(&stored.store, &evidence).is_err());
     }
 }
 
@@ -713,6 +792,12 @@ fn forged_evidence_is_not_believed() {
             e.comparisons[0].margin = Decimal::new(0.5).unwrap()
         }),
         ("no reasons", |e, _| e.reasons.clear()),
+        ("another lineage", |e, _| {
+            e.lineage = Lineage::Traced {
+                dataset: Digest::of(b"other").into(),
+                overlap: Vec::new(),
+            };
+        }),
         ("another candidate", |e, _| {
             e.candidate.subject = adapter("newer")
         }),
@@ -774,7 +859,7 @@ fn a_question_without_an_answer_is_a_usage_error() {
     assert!(error.is_usage());
     assert_eq!(
         error.to_string(),
-        "no outcome on 148 cases could pass: criterion acc needs at least 149 cases"
+        "the suite is too small for this policy, no outcome could pass: criterion acc needs at least 149 cases; cases there are: 148"
     );
     let mut scene = Scene::new(1565, 160, 78).first();
     let (criteria, _) = POLICY.split_once("first_version").unwrap();

@@ -3,21 +3,28 @@
 //! Commits are built directly on trees: no index and no work tree is touched. A reference moves by
 //! compare-and-swap only ([`Repository::advance`]). Who commits, and when, is always a parameter.
 
+mod checkout;
 mod commit;
 mod configured;
 mod error;
 mod identity;
+mod index;
 mod object;
+mod program;
+mod range;
 mod reference;
 mod repository;
 
 #[cfg(test)]
 mod tests;
 
+pub use checkout::{Checkout, HookEnvironment};
 pub use commit::{Commit, CommitId, Draft};
 pub use configured::configured_identity;
 pub use error::GitError;
 pub use identity::{Identity, IdentityError};
+pub use index::{BlobId, TreeFile};
 pub use object::{Entry, EntryKind};
+pub use range::PushedRef;
 pub use reference::Advance;
 pub use repository::Repository;

@@ -4,11 +4,23 @@
 //! something. The command line and `pipeline` call the same acts.
 
 mod base;
+mod current;
 mod dataset;
+mod evaluate;
 mod init;
+mod judge;
+#[cfg(feature = "train")]
+mod local;
+mod pin;
+mod promote;
 mod workspace;
 
 pub use base::{AddedBase, BaseActError, KnownBase, add_base, find_base};
+pub use current::{Current, current};
 pub use dataset::{AddedDataset, DatasetActError, KnownDataset, add_dataset, find_dataset};
+pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
 pub use init::{InitError, Initialised, init};
+pub use judge::{Baseline, Checked, JudgeError, judge};
+pub use pin::{PinActError, PinChange, pin, pin_answers, update_pins};
+pub use promote::{PromoteError, Promotion, promote};
 pub use workspace::Workspace;

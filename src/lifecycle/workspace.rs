@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use crate::name::TenantName;
+use crate::reference::ModelRef;
 use crate::registry::{Act, Registry, Tenant};
 use crate::store::Store;
 
 /// An opened project: its store, its registry, and the circumstances of this invocation.
 pub struct Workspace<'a> {
+    /// The project's directory, with `retune.yaml` and `retune.lock`.
+    pub root: PathBuf,
     /// The bytes.
     pub store: Store,
     /// The decisions.
@@ -26,5 +29,11 @@ impl Workspace<'_> {
     /// The tenant's part of the registry.
     pub fn tenant(&self) -> Tenant<'_> {
         self.registry.tenant(&self.tenant)
+    }
+
+    /// The part of the tenant that a reference names, else of the project's.
+    pub fn tenant_of(&self, reference: &ModelRef) -> Tenant<'_> {
+        self.registry
+            .tenant(reference.tenant.as_ref().unwrap_or(&self.tenant))
     }
 }

@@ -28,10 +28,7 @@ pub(super) fn check_bytes(version: &Version, store: &Store) -> Result<(), Regist
             .iter()
             .try_for_each(|file| present(file, store))
     })
-    .map_err(|error| RegistryError::Bytes {
-        version: version.to_string(),
-        source: Box::new(error),
-    })
+    .map_err(|error| bytes_error(version, error))
 }
 
 /// Re-reads every byte of a version, except of objects in `sound`, to which it adds what it has read.
@@ -74,4 +71,15 @@ fn present(file: &TreeEntry, store: &Store) -> Result<(), StoreError> {
     store
         .open_verified(&file.sha256)
         .and_then(|_| Err(missing()))
+}
+
+/// Missing or changed bytes are told with the version they belong to.
+pub(super) fn bytes_error(version: &Version, error: StoreError) -> RegistryError {
+    if !error.is_integrity() {
+        return error.into();
+    }
+    RegistryError::Bytes {
+        version: version.to_string(),
+        source: Box::new(error),
+    }
 }

@@ -32,7 +32,7 @@ pub enum RegistryError {
         why: String,
     },
     /// No such tenant.
-    #[error("the registry has no tenant {name}; it has {}", listed(known))]
+    #[error("the registry has no tenant {name}{}", known_are(known))]
     NoTenant {
         /// What was asked for.
         name: TenantName,
@@ -40,7 +40,7 @@ pub enum RegistryError {
         known: Vec<String>,
     },
     /// No such name.
-    #[error("tenant {tenant} has no {noun} {name}; it has {}", listed(known))]
+    #[error("tenant {tenant} has no {noun} {name}{}", known_are(known))]
     NoName {
         /// Whose.
         tenant: TenantName,
@@ -52,7 +52,7 @@ pub enum RegistryError {
         known: Vec<String>,
     },
     /// No such version, run, report or alias.
-    #[error("there is no {what}; there is {}", listed(known))]
+    #[error("there is no {what}{}", known_are(known))]
     NotFound {
         /// What was asked for, such as `version support@20261123-3f9a`.
         what: String,
@@ -201,13 +201,18 @@ impl RegistryError {
     }
 }
 
+fn known_are(known: &[String]) -> String {
+    if known.is_empty() {
+        return String::new();
+    }
+    format!(" (there is {})", listed(known))
+}
+
 fn listed(items: &[String]) -> String {
     const SHOWN: usize = 8;
-    match items.len() {
-        0 => "none".to_owned(),
-        count if count > SHOWN => {
-            format!("{} and {} more", items[..SHOWN].join(", "), count - SHOWN)
-        }
-        _ => items.join(", "),
+    if items.len() <= SHOWN {
+        return items.join(", ");
     }
+    let more = items.len() - SHOWN;
+    format!("{} and {more} more", items[..SHOWN].join(", "))
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::bytes::bytes_error;
 use super::error::RegistryError;
 use super::tenant::Tenant;
 use super::version::Version;
@@ -22,9 +23,6 @@ impl Tenant<'_> {
         })?;
         store
             .export_tree(&tree, dir)
-            .map_err(|error| RegistryError::Bytes {
-                version: version.to_string(),
-                source: Box::new(error),
-            })
+            .map_err(|error| bytes_error(version, error))
     }
 }

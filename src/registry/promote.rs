@@ -1,5 +1,7 @@
 //! Promotion: an alias moves forward, on evidence about exactly these digests, or not at all.
 
+use std::fmt;
+
 use super::act::Act;
 use super::alias::{pointer, pointer_path};
 use super::bytes::check_bytes;
@@ -11,9 +13,11 @@ use super::transaction::{Step, Transaction};
 use super::version::Version;
 use super::view::View;
 use crate::digest::Digest;
+use crate::eval::Subject;
+use crate::gate::{Lineage, PassedGate};
 use crate::name::{AliasName, ModelName};
 use crate::reference::VersionLabel;
-use crate::store::{Store, TreeId};
+use crate::store::{Store, StoreError, TreeId};
 
 /// What came of asking an alias to move.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,30 +34,30 @@ pub enum Decision {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The evidence is about something else.
-    #[error(
-        "evidence {evidence} is about adapter {judged}; version {version} has adapter {adapter}"
-    )]
+    #[error("evidence {evidence} is about {judged}; version {version} is {actual}")]
     OtherCandidate {
         /// The evidence.
         evidence: Digest,
         /// What it is about.
-        judged: TreeId,
+        judged: String,
         /// What was to be promoted.
         version: VersionLabel,
-        /// Its adapter.
-        adapter: TreeId,
+        /// What that is.
+        actual: String,
     },
-    /// The evidence is about the right adapter on another base.
-    #[error("evidence {evidence} was measured on base {judged}; version {version} has base {base}")]
-    OtherBase {
+    /// The evidence looked for the suite's cases in other training data.
+    #[error(
+        "evidence {evidence} is about training on dataset {judged}; version {version} was trained on {actual}"
+    )]
+    OtherDataset {
         /// The evidence.
         evidence: Digest,
-        /// What it was measured on.
-        judged: TreeId,
+        /// The dataset it names.
+        judged: Digest,
         /// What was to be promoted.
         version: VersionLabel,
-        /// Its base.
-        base: TreeId,
+        /// Its dataset.
+        actual: Digest,
     },
     /// The evidence compares with something that the alias does not point to any more.
     #[error(
@@ -69,6 +73,19 @@ pub enum Refusal {
         alias: AliasName,
         /// Where it points.
         now: VersionLabel,
+    },
+    /// The alias points nowhere yet, and the evidence compares with a version that no alias points to.
+    #[error(
+        "evidence {evidence} was judged against {}; {alias} is new and no other alias points there",
+        against.as_ref().map_or("no version of the model", VersionLabel::as_str)
+    )]
+    UnusedBaseline {
+        /// The evidence.
+        evidence: Digest,
+        /// What it was judged against, where that is a version of the model.
+        against: Option<VersionLabel>,
+        /// The alias.
+        alias: AliasName,
     },
     /// The evidence compares the candidate with itself.
     #[error("evidence {0} compares the candidate with itself")]
@@ -98,32 +115,101 @@ pub enum Refusal {
 pub(super) struct Proof {
     pub(super) evidence: Digest,
     pub(super) document: Vec<u8>,
-    pub(super) candidate: Judged,
+    /// The candidate, for people.
+    pub(super) about: String,
+    /// `None`: the candidate was no adapter.
+    pub(super) candidate: Option<Judged>,
+    /// Every dataset that the candidate is said to be trained on.
+    pub(super) datasets: Vec<Digest>,
     /// `None`: the baseline was no adapter.
     pub(super) baseline: Option<Judged>,
+}
+
+impl Proof {
+    /// Takes the digests out of a passed gate, with the evidence's exact bytes.
+    fn new(gate: &PassedGate, store: &Store) -> Result<Self, StoreError> {
+        let evidence = gate.id().digest();
+        let traced = match &gate.evidence().lineage {
+            Lineage::Traced { dataset, .. } => Some(dataset.digest()),
+            Lineage::Unknown { .. } => None,
+        };
+        Ok(Self {
+            evidence,
+            document: store.read(&evidence)?.into_inner(),
+            about: gate.candidate().to_string(),
+            candidate: Judged::of(gate.candidate()),
+            datasets: gate
+                .candidate()
+                .dataset()
+                .map(|id| id.digest())
+                .into_iter()
+                .chain(traced)
+                .collect(),
+            baseline: gate.baseline().and_then(Judged::of),
+        })
+    }
 }
 
 /// An adapter on a base, as it was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Judged {
-    pub(super) base: TreeId,
+    pub(super) base: Digest,
     pub(super) adapter: TreeId,
+}
+
+impl Judged {
+    fn of(subject: &Subject) -> Option<Self> {
+        match subject {
+            Subject::Adapter { base, adapter, .. } => Some(Self {
+                base: base.digest(),
+                adapter: *adapter,
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl From<&Version> for Judged {
     fn from(version: &Version) -> Self {
         Self {
-            base: version.manifest.base.tree,
+            base: version.manifest.base.tree.digest(),
             adapter: version.manifest.adapter.tree,
         }
     }
 }
 
+/// As [`Subject`] prints an adapter.
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "adapter {} on base {}",
+            self.adapter.short(),
+            self.base.short()
+        )
+    }
+}
+
 impl Tenant<'_> {
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the gate's `PassedGate` fills it")
-    )]
+    /// Moves an alias to a version, on a gate that was passed by exactly this version against exactly what
+    /// the alias points to now.
+    ///
+    /// Where the alias points nowhere yet, the gate was passed against untrained baselines, or against a
+    /// version that another alias points to. Every byte of the adapter is re-read, and of the version that
+    /// the alias leaves, so that it can come back.
+    pub fn promote(
+        &self,
+        version: &Version,
+        alias: &AliasName,
+        gate: &PassedGate,
+        reason: Option<&str>,
+        store: &Store,
+        act: &Act<'_>,
+    ) -> Result<Decision, RegistryError> {
+        let proof = Proof::new(gate, store)?;
+        self.promote_on(version, alias, &proof, reason, store, act)
+    }
+
     pub(super) fn promote_on(
         &self,
         version: &Version,
@@ -187,50 +273,90 @@ impl Tenant<'_> {
     ) -> Result<Option<Refusal>, RegistryError> {
         let evidence = proof.evidence;
         let actual = Judged::from(version);
-        if proof.candidate.adapter != actual.adapter {
+        if proof.candidate != Some(actual) {
             return Ok(Some(Refusal::OtherCandidate {
                 evidence,
-                judged: proof.candidate.adapter,
+                judged: proof.about.clone(),
                 version: version.label.clone(),
-                adapter: actual.adapter,
+                actual: actual.to_string(),
             }));
         }
-        if proof.candidate.base != actual.base {
-            return Ok(Some(Refusal::OtherBase {
+        let dataset = version.manifest.dataset.id;
+        if let Some(other) = proof.datasets.iter().find(|judged| **judged != dataset) {
+            return Ok(Some(Refusal::OtherDataset {
                 evidence,
-                judged: proof.candidate.base,
+                judged: *other,
                 version: version.label.clone(),
-                base: actual.base,
+                actual: dataset,
             }));
         }
         if proof.baseline == Some(actual) {
             return Ok(Some(Refusal::SelfJudged(evidence)));
         }
-        let Some(current) = current.filter(|now| proof.baseline != Some(Judged::from(*now))) else {
+        self.baseline_refusal(view, version, alias, current, proof)
+    }
+
+    fn baseline_refusal(
+        &self,
+        view: &View<'_>,
+        version: &Version,
+        alias: &AliasName,
+        current: Option<&Version>,
+        proof: &Proof,
+    ) -> Result<Option<Refusal>, RegistryError> {
+        let model = &version.manifest.model;
+        let expected = current.map(Judged::from);
+        if proof.baseline == expected {
             return Ok(None);
+        }
+        let (evidence, alias) = (proof.evidence, alias.clone());
+        let against = self.version_judged(view, model, proof.baseline)?;
+        let Some(current) = current else {
+            if against
+                .as_ref()
+                .is_some_and(|version| self.in_use(view, version))
+            {
+                return Ok(None);
+            }
+            return Ok(Some(Refusal::UnusedBaseline {
+                evidence,
+                against: against.map(|version| version.label),
+                alias,
+            }));
         };
         Ok(Some(Refusal::StaleBaseline {
             evidence,
-            against: self.version_judged(view, &version.manifest.model, proof.baseline)?,
-            alias: alias.clone(),
+            against: against.map(|version| version.label),
+            alias,
             now: current.label.clone(),
         }))
     }
 
-    /// The version of the model that was measured, for people.
+    /// Whether an alias points to a version.
+    fn in_use(&self, view: &View<'_>, version: &Version) -> bool {
+        let model = &version.manifest.model;
+        let points = |alias: &AliasName| {
+            let target = self.alias_target(view, model, alias);
+            target.is_ok_and(|target| target.manifest == version.id)
+        };
+        self.alias_names(view, model)
+            .is_ok_and(|aliases| aliases.iter().any(points))
+    }
+
+    /// The version of the model that was measured.
     fn version_judged(
         &self,
         view: &View<'_>,
         model: &ModelName,
         judged: Option<Judged>,
-    ) -> Result<Option<VersionLabel>, RegistryError> {
+    ) -> Result<Option<Version>, RegistryError> {
         let Some(judged) = judged else {
             return Ok(None);
         };
         for stem in view.documents(&super::layout::model_versions(&self.name, model))? {
             let version = self.load_version(view, model, &stem)?;
             if Judged::from(&version) == judged {
-                return Ok(Some(version.label));
+                return Ok(Some(version));
             }
         }
         Ok(None)

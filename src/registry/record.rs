@@ -91,7 +91,8 @@ impl<'t, N: Catalogued> Catalogue<'t, N> {
         }
     }
 
-    /// Records a document under a name. The same content under the same name again changes nothing.
+    /// Records a document under a name. The same identity under the same name again changes nothing: the
+    /// first document stays.
     pub fn add(
         &self,
         name: &N,
@@ -109,16 +110,10 @@ impl<'t, N: Catalogued> Catalogue<'t, N> {
             view.require_tenant(tenant)?;
             let dir = self.dir(name);
             if let Some(known) = self.by_id_in(view, name, &id)? {
-                if known.document == document {
-                    return Ok(Step::Nothing(Added {
-                        record: known,
-                        new: false,
-                    }));
-                }
-                return Err(RegistryError::Immutable {
-                    what: format!("{} {name}", N::NOUN),
-                    path: format!("{dir}/{}.json", known.label),
-                });
+                return Ok(Step::Nothing(Added {
+                    record: known,
+                    new: false,
+                }));
             }
             let label = VersionLabel::new(&act.at.day(), &id);
             let transaction =

@@ -243,6 +243,10 @@ impl Tenant<'_> {
     }
 
     /// The version with this identity.
+    pub fn version(&self, model: &ModelName, id: &VersionId) -> Result<Version, RegistryError> {
+        self.version_at(&self.view()?, model, id)
+    }
+
     pub(super) fn version_at(
         &self,
         view: &View<'_>,

@@ -3,5 +3,11 @@
 
 mod cli;
 mod docs;
+mod hooks;
+#[cfg(feature = "train")]
+mod parity;
+mod registry;
 mod support;
+#[cfg(feature = "train")]
+mod throughput;
 mod tidy;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{base, completions, dataset, init, model, store};
+use crate::commands::{
+    base, completions, dataset, eval, gate, hook, init, model, pin, scan, store,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -88,9 +90,22 @@ pub(crate) enum Command {
     /// Add and describe bases: frozen pretrained models
     #[command(subcommand)]
     Base(base::Command),
+    /// Have a version, or a baseline that needs no training, answer a suite
+    Eval(eval::Args),
+    /// Judge versions: PASS, FAIL, INCONCLUSIVE or INVALID
+    #[command(subcommand)]
+    Gate(gate::Command),
     /// Register, promote and roll back model versions
     #[command(subcommand)]
     Model(model::Command),
+    /// Fix which model versions this repository uses
+    #[command(subcommand)]
+    Pin(pin::Command),
+    /// Check commits and pushes for models that can change
+    #[command(subcommand)]
+    Hook(hook::Command),
+    /// Find models that can change, in code and configuration
+    Scan(scan::Args),
     /// Look after the content-addressed store
     #[command(subcommand)]
     Store(store::Command),
@@ -104,7 +119,12 @@ impl Command {
             Self::Init(args) => init::run(args, session),
             Self::Dataset(command) => command.run(session),
             Self::Base(command) => command.run(session),
+            Self::Eval(args) => eval::run(args, session),
+            Self::Gate(command) => command.run(session),
             Self::Model(command) => command.run(session),
+            Self::Pin(command) => command.run(session),
+            Self::Hook(command) => command.run(session),
+            Self::Scan(args) => scan::run(args, session),
             Self::Store(command) => command.run(session),
             Self::Completions(args) => completions::run(args, session),
         }

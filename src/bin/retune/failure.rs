@@ -8,9 +8,17 @@ use std::error::Error;
 use retune::base::BaseError;
 use retune::dataset::{DatasetError, RowFaults};
 use retune::document::Faults;
+use retune::eval::EvalError;
 use retune::fsio::FileError;
-use retune::lifecycle::{BaseActError, DatasetActError, InitError};
+use retune::gate::GateError;
+use retune::git::GitError;
+use retune::lifecycle::{
+    BaseActError, DatasetActError, EvaluateError, InitError, JudgeError, PinActError, PromoteError,
+};
+use retune::pin::PinError;
 use retune::registry::RegistryError;
+use retune::scan::ScanError;
+use retune::scan::hook::HookError;
 use retune::store::StoreError;
 
 use crate::exit::Exit;
@@ -217,6 +225,129 @@ impl From<InitError> for Failure {
             InitError::Registry(error) => error.into(),
             InitError::Store(error) => error.into(),
             InitError::File(error) => error.into(),
+        }
+    }
+}
+
+impl From<EvalError> for Failure {
+    fn from(error: EvalError) -> Self {
+        let exit = match &error {
+            EvalError::Suite(_) => Exit::Usage,
+            EvalError::Interrupted => Exit::Interrupted,
+            other if other.is_integrity() => Exit::Integrity,
+            _ => Exit::Failed,
+        };
+        match error {
+            EvalError::Suite(faults) => Self::from(faults).context("the suite is not valid"),
+            other => Self::from_error(exit, &other),
+        }
+    }
+}
+
+impl From<EvaluateError> for Failure {
+    fn from(error: EvaluateError) -> Self {
+        match error {
+            EvaluateError::Eval(error) => error.into(),
+            EvaluateError::Registry(error) => error.into(),
+            EvaluateError::Store(error) => error.into(),
+            other if other.is_integrity() => Self::from_error(Exit::Integrity, &other),
+            other if other.is_usage() => Self::from_error(Exit::Usage, &other),
+            other => Self::from_error(Exit::Failed, &other),
+        }
+    }
+}
+
+impl From<GateError> for Failure {
+    fn from(error: GateError) -> Self {
+        let exit = match &error {
+            usage if usage.is_usage() => Exit::Usage,
+            damaged if damaged.is_integrity() => Exit::Integrity,
+            _ => Exit::Failed,
+        };
+        match error {
+            GateError::Policy(faults) => Self::from(faults).context("the gate policy is not valid"),
+            GateError::Eval(error) => error.into(),
+            GateError::Unreachable { .. } => Self::from_error(exit, &error)
+                .hint("see what a policy can decide: retune gate plan --cases N"),
+            other => Self::from_error(exit, &other),
+        }
+    }
+}
+
+impl From<JudgeError> for Failure {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::Gate(error) => error.into(),
+            JudgeError::Evaluate(error) => error.into(),
+            JudgeError::Registry(error) => error.into(),
+            missing @ JudgeError::NoReport { .. } => Self::from_error(Exit::GateInvalid, &missing),
+        }
+    }
+}
+
+impl From<PromoteError> for Failure {
+    fn from(error: PromoteError) -> Self {
+        match error {
+            PromoteError::Registry(error) => error.into(),
+            PromoteError::Evidence { evidence, source } => Self::from(*source).context(format!(
+                "the gate evidence {evidence} could not be confirmed"
+            )),
+        }
+    }
+}
+
+impl From<PinError> for Failure {
+    fn from(error: PinError) -> Self {
+        match error {
+            PinError::Project(faults) => faults.into(),
+            PinError::File(error) => error.into(),
+            error @ PinError::Lock { .. } => Self::from_error(Exit::Usage, &error)
+                .hint("take it from the last commit, or delete it, and run `retune pin update`"),
+            error @ PinError::Conflict(_) => Self::from_error(Exit::Findings, &error)
+                .hint("choose the versions anew: retune pin update"),
+            error => Self::from_error(Exit::Usage, &error),
+        }
+    }
+}
+
+impl From<PinActError> for Failure {
+    fn from(error: PinActError) -> Self {
+        match error {
+            PinActError::Registry(error) => error.into(),
+            PinActError::Pin(error) => error.into(),
+        }
+    }
+}
+
+impl From<GitError> for Failure {
+    fn from(error: GitError) -> Self {
+        let exit = match error {
+            GitError::NotARepository(_) => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self::from_error(exit, &error)
+    }
+}
+
+impl From<ScanError> for Failure {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Git(error) => error.into(),
+            ScanError::File(error) => error.into(),
+            ScanError::Project(faults) => faults.into(),
+            error @ ScanError::Outside { .. } => Self::from_error(Exit::Usage, &error),
+        }
+    }
+}
+
+impl From<HookError> for Failure {
+    fn from(error: HookError) -> Self {
+        match error {
+            HookError::Git(error) => error.into(),
+            HookError::File(error) => error.into(),
+            error @ (HookError::TwoForeign { .. } | HookError::Program(_)) => {
+                Self::from_error(Exit::Usage, &error)
+            }
         }
     }
 }

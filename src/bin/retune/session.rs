@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use retune::git::{Identity, IdentityError, configured_identity};
+use retune::git::{HookEnvironment, Identity, IdentityError, configured_identity};
 use retune::lifecycle::Workspace;
+use retune::pin::{PROJECT_FILE, Project};
 use retune::registry::{Act, Registry};
 use retune::store::Store;
 use retune::time::Timestamp;
 
 use crate::cli::Global;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{INTERRUPTED, Ui};
 
@@ -51,19 +53,61 @@ impl<'a> Session<'a> {
 
     /// The project's store and registry, and who acts on them now.
     pub(crate) fn workspace(&self, dry_run: bool) -> Result<Workspace<'_>, Failure> {
-        let registry = self.root.join(".retune/registry");
+        self.workspace_in(&self.root, dry_run)
+    }
+
+    /// Like [`workspace`](Self::workspace), of another project.
+    pub(crate) fn workspace_in(
+        &self,
+        root: &Path,
+        dry_run: bool,
+    ) -> Result<Workspace<'_>, Failure> {
+        let project = project(root)?;
+        let registry = root.join(&project.registry);
         if !registry.is_dir() {
-            return Err(self.not_initialised("registry"));
+            return Err(missing("registry", &registry));
         }
         Ok(Workspace {
-            store: self.store()?,
+            root: root.to_owned(),
+            store: open_store(&root.join(&project.store))?,
             registry: Registry::open(&registry)?,
-            tenant: "default"
-                .parse()
-                .map_err(|e: retune::name::ParseNameError| Failure::usage(e.to_string()))?,
-            runs: self.root.join(".retune/runs"),
+            tenant: project.tenant,
+            runs: root.join(".retune/runs"),
             act: self.act(dry_run),
             tool: env!("CARGO_PKG_VERSION"),
+        })
+    }
+
+    /// The project file; `None` when there is none.
+    pub(crate) fn project(&self) -> Result<Option<Project>, Failure> {
+        Ok(Project::find(&self.root)?)
+    }
+
+    /// The project file, which must be there.
+    pub(crate) fn required_project(&self) -> Result<Project, Failure> {
+        project(&self.root)
+    }
+
+    /// What git told this process, when it runs as a hook.
+    pub(crate) fn hook_environment(&self) -> HookEnvironment {
+        let path = |name| {
+            env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        HookEnvironment {
+            git_dir: path("GIT_DIR"),
+            index: path("GIT_INDEX_FILE"),
+        }
+    }
+
+    /// Where this program is.
+    pub(crate) fn program(&self) -> Result<PathBuf, Failure> {
+        env::current_exe().map_err(|e| {
+            Failure::new(
+                Exit::Failed,
+                format!("cannot tell where this program is: {e}"),
+            )
         })
     }
 
@@ -77,22 +121,33 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn not_initialised(&self, what: &str) -> Failure {
-        Failure::usage(format!("{} has no {what}", self.root.display()))
-            .hint("run `retune init` first")
-    }
-
     /// The project's store, which must exist.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
-        let path = self.root.join(".retune/store");
-        if !path.is_dir() {
-            return Err(
-                Failure::usage(format!("{} has no store", self.root.display()))
-                    .hint("run `retune init` first"),
-            );
-        }
-        Ok(Store::open(&path)?)
+        open_store(&self.root.join(project(&self.root)?.store))
     }
+}
+
+fn project(root: &Path) -> Result<Project, Failure> {
+    let not_initialised =
+        || Failure::usage(format!("{} has no {PROJECT_FILE}", root.display())).hint(INIT_FIRST);
+    Project::find(root)?.ok_or_else(not_initialised)
+}
+
+fn open_store(path: &Path) -> Result<Store, Failure> {
+    if !path.is_dir() {
+        return Err(missing("store", path));
+    }
+    Ok(Store::open(path)?)
+}
+
+const INIT_FIRST: &str = "run `retune init` first";
+
+fn missing(what: &str, path: &Path) -> Failure {
+    Failure::usage(format!(
+        "the project's {what} {} is not there",
+        path.display()
+    ))
+    .hint(INIT_FIRST)
 }
 
 /// `RETUNE_ACTOR`, else whom git would name as author here, else the user of this machine.

@@ -1,5 +1,6 @@
 use super::support::{World, production, proof, refused, support};
 use crate::git::{Advance, CommitId};
+use crate::registry::promote::{Judged, Proof};
 use crate::registry::{Act, Decision, EventKind, Refusal, RegistryError, Version, layout};
 
 fn moved(decision: Decision) -> (EventKind, u64) {
@@ -56,12 +57,22 @@ fn evidence_about_something_else_is_refused() {
         refused(promote(proof(&two, None))),
         Refusal::OtherCandidate { .. }
     ));
-    let mut other_base = proof(&one, None);
-    other_base.candidate.base = two.manifest.adapter.tree;
-    assert!(matches!(
-        refused(promote(other_base)),
-        Refusal::OtherBase { .. }
-    ));
+    let about = |change: fn(&mut Proof, &Version)| {
+        let mut proof = proof(&one, None);
+        change(&mut proof, &two);
+        refused(promote(proof))
+    };
+    let refusal = about(|proof, two| {
+        proof.candidate = proof.candidate.map(|judged| Judged {
+            base: two.manifest.adapter.tree.digest(),
+            ..judged
+        });
+    });
+    assert!(matches!(refusal, Refusal::OtherCandidate { .. }));
+    let refusal = about(|proof, _| proof.candidate = None);
+    assert!(matches!(refusal, Refusal::OtherCandidate { .. }));
+    let refusal = about(|proof, two| proof.datasets.push(two.manifest.dataset.id));
+    assert!(matches!(refusal, Refusal::OtherDataset { .. }));
     assert!(matches!(
         refused(promote(proof(&one, Some(&one)))),
         Refusal::SelfJudged(_)
@@ -74,6 +85,30 @@ fn evidence_about_something_else_is_refused() {
             .links
             .is_empty()
     );
+}
+
+#[test]
+fn a_new_alias_takes_evidence_against_what_another_one_points_to() {
+    let world = World::new();
+    let (one, two, three) = (world.version("1"), world.version("2"), world.version("3"));
+    let canary = "canary".parse().unwrap();
+    let promote = |proof| {
+        let acme = world.acme();
+        acme.promote_on(&three, &canary, &proof, None, &world.store, &world.at(1))
+            .unwrap()
+    };
+    world.promote(&one, None, 0);
+    let refusal = refused(promote(proof(&three, Some(&two))));
+    assert!(matches!(
+        refusal,
+        Refusal::UnusedBaseline {
+            against: Some(_),
+            ..
+        }
+    ));
+    let moved = promote(proof(&three, Some(&one)));
+    assert!(matches!(moved, Decision::Moved(..)));
+    assert_eq!(world.production(), one);
 }
 
 #[test]

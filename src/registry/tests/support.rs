@@ -223,7 +223,9 @@ pub(super) fn proof(version: &Version, baseline: Option<&Version>) -> Proof {
     Proof {
         evidence: Digest::of(&document),
         document,
-        candidate: Judged::from(version),
+        about: Judged::from(version).to_string(),
+        candidate: Some(Judged::from(version)),
+        datasets: vec![version.manifest.dataset.id],
         baseline: baseline.map(Judged::from),
     }
 }

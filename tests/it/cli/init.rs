@@ -7,17 +7,17 @@ fn init_creates_what_is_missing_and_keeps_the_rest() {
     let env = Env::new();
     assert_snapshot!(env.run("init --tenant acme --dry-run"), @"
     $ retune init --tenant acme --dry-run
-    would create .retune/registry
-    would create .retune/store
-    would create retune.yaml
+    would add .retune/registry
+    would add .retune/store
+    would add retune.yaml
     tenant acme
     ");
     assert!(!env.path(".retune").exists() && !env.path("retune.yaml").exists());
     assert_snapshot!(env.run("init --tenant acme"), @"
     $ retune init --tenant acme
-    created .retune/registry
-    created .retune/store
-    created retune.yaml
+    added .retune/registry
+    added .retune/store
+    added retune.yaml
     tenant acme
     ");
     assert!(
@@ -41,10 +41,10 @@ fn in_a_git_work_tree_the_state_stays_out_of_git() {
     env.write(".gitignore", "*.log");
     assert_snapshot!(env.run("init"), @"
     $ retune init
-    created .retune/registry
-    created .retune/store
-    created retune.yaml
-    created .gitignore
+    added .retune/registry
+    added .retune/store
+    added retune.yaml
+    added /.retune/ in .gitignore
     tenant default
     ");
     assert_eq!(

@@ -1,116 +1,171 @@
-use std::collections::BTreeMap;
-
 use insta::assert_snapshot;
-use retune::digest::Digest;
-use retune::document::canonical;
-use retune::git::Identity;
-use retune::name::TenantName;
-use retune::progress::Silent;
-use retune::registry::{
-    Act, AdapterPart, BasePart, DatasetPart, Registry, RunPart, Tenant, Version, VersionManifest,
-};
-use retune::store::{Store, Tree};
-use retune::time::Timestamp;
+use retune::gate;
 
-use crate::support::Env;
+use crate::support::project::Project;
 
-/// A project with a store, a registry and a tenant.
-pub(crate) struct Project {
-    pub(crate) env: Env,
-    pub(crate) store: Store,
-    registry: Registry,
-    tenant: TenantName,
-    by: Identity,
+#[test]
+fn a_version_goes_to_production_and_back() {
+    let project = Project::new();
+    let one = project.version("1");
+    let promote = format!("model promote {one} --to production");
+    assert_snapshot!(project.env.run(&promote), @"
+    $ retune model promote support@20261123-c8ea50c8956d --to production
+    --- stderr
+    error: cannot promote support@20261123-c8ea50c8956d to production
+      caused by: no gate has judged it
+      hint: judge it: retune gate check support@20261123-c8ea50c8956d --against :production
+    --- exit 13
+    ");
+    project.judge(&one, None, [0..0, 0..100]);
+    assert_snapshot!(project.env.run(&format!("{promote} --dry-run")), @"
+    $ retune model promote support@20261123-c8ea50c8956d --to production --dry-run
+    support:production would be 20261123-c8ea50c8956d (was nothing)
+    ");
+    assert_snapshot!(project.env.run(&promote), @"
+    $ retune model promote support@20261123-c8ea50c8956d --to production
+    support:production is now 20261123-c8ea50c8956d (was nothing)
+    ");
+    assert_snapshot!(project.env.run(&promote), @"
+    $ retune model promote support@20261123-c8ea50c8956d --to production
+    support:production is 20261123-c8ea50c8956d already
+    ");
+
+    let two = project.version("2");
+    project.judge(&two, Some(&one), [0..0, 0..0]);
+    let promote = format!("model promote {two} --to production --reason better");
+    assert_snapshot!(project.env.run(&promote), @"
+    $ retune model promote support@20261123-7caccb59f9bd --to production --reason better
+    support:production is now 20261123-7caccb59f9bd (was 20261123-c8ea50c8956d)
+    ");
+    assert_snapshot!(project.env.run("model list"), @"
+    $ retune model list
+    MODEL    VERSIONS  NEWEST                 ALIASES
+    support  2         20261123-7caccb59f9bd  production → 20261123-7caccb59f9bd
+    ");
+    assert_snapshot!(project.env.run("model rollback support:production --reason complaints"), @"
+    $ retune model rollback support:production --reason complaints
+    support:production is now 20261123-c8ea50c8956d (was 20261123-7caccb59f9bd)
+    ");
+    assert_snapshot!(project.env.run("model rollback support:production"), @"
+    $ retune model rollback support:production
+    --- stderr
+    error: cannot roll back support:production
+      caused by: support:production has no earlier version
+      hint: see where it was: retune model log support:production
+    --- exit 1
+    ");
+    assert_snapshot!(project.env.run("model log support:production"), @"
+    $ retune model log support:production
+    AT                    WHAT      TO                     FROM                   BY                     WHY
+    2026-11-23T09:30:00Z  rollback  20261123-c8ea50c8956d  20261123-7caccb59f9bd  Ana <ana@example.org>  complaints
+    2026-11-23T09:30:00Z  promote   20261123-7caccb59f9bd  20261123-c8ea50c8956d  Ana <ana@example.org>  better
+    2026-11-23T09:30:00Z  promote   20261123-c8ea50c8956d  -                      Ana <ana@example.org>
+    ");
+    assert_snapshot!(project.env.run("model log support:production --at 2026-11-22"), @"$ retune model log support:production --at 2026-11-22");
+    assert_snapshot!(project.env.run("model verify"), @"
+    $ retune model verify
+    registry of default sound: 2 versions, 3 moves of 1 aliases, 2 pieces of evidence, 3 records, 2 runs; 3 stored files re-read
+    ");
+    // The registry is plain git, readable without this tool.
+    let log = [
+        "--git-dir",
+        ".retune/registry",
+        "log",
+        "-3",
+        "--format=%an: %s",
+    ];
+    assert_snapshot!(project.env.program("git", &log).stdout, @"
+    Ana: roll back support:production to 20261123-c8ea50c8956d (default)
+    Ana: promote support@20261123-7caccb59f9bd to production (default)
+    Ana: record evidence about support@20261123-7caccb59f9bd (default)
+    ");
+    let log = project
+        .env
+        .run("model log support:production --format json")
+        .json();
+    let evidence = project.tenant().evidence(&two).unwrap();
+    assert_eq!(log["events"][1]["evidence"], evidence[0].id.to_string());
 }
 
-impl Project {
-    pub(crate) fn new() -> Self {
-        let env = Env::new();
-        env.run("init").ok();
-        Self {
-            store: Store::open(&env.path(".retune/store")).unwrap(),
-            registry: Registry::open(&env.path(".retune/registry")).unwrap(),
-            tenant: "default".parse().unwrap(),
-            by: "Ana <ana@example.org>".parse().unwrap(),
-            env,
+#[test]
+fn a_verdict_that_is_not_pass_has_its_own_code() {
+    let project = Project::new();
+    let one = project.first("1");
+    for (text, wrong, code) in [
+        ("fail", [0..30, 0..0], 11),
+        ("inconclusive", [0..2, 2..4], 12),
+    ] {
+        let version = project.version(text);
+        let id = project.judge(&version, Some(&one), wrong);
+        let output = project
+            .env
+            .run(&format!("model promote {version} --to production"));
+        assert_eq!(output.code, Some(code), "{output}");
+        assert!(output.stderr.contains(&id.to_string()), "{output}");
+    }
+    let output = project.env.run("model show support:production");
+    assert!(output.stdout.contains(&one.to_string()), "{output}");
+}
+
+#[test]
+fn evidence_about_something_else_promotes_nothing() {
+    let project = Project::new();
+    let one = project.first("1");
+    let (two, three) = (project.version("2"), project.version("3"));
+    let about_two = project.judge(&two, Some(&one), [0..0, 0..0]);
+    let promote = format!("model promote {three} --to production --evidence {about_two}");
+    assert_snapshot!(project.env.run(&promote), @"
+    $ retune model promote support@20261123-e13c6f320093 --to production --evidence sha256:7dd11c690d02a0021f3c1721de704230d52fc370e1215916487446b8f82d02de
+    --- stderr
+    error: cannot promote support@20261123-e13c6f320093 to production
+      caused by: evidence sha256:7dd11c690d02a0021f3c1721de704230d52fc370e1215916487446b8f82d02de is about adapter e8a8084eb75a on base ec311b938f29; version 20261123-e13c6f320093 is adapter a5d6fbaa38c1 on base ec311b938f29
+      hint: judge it again: retune gate check support@20261123-e13c6f320093 --against :production
+    --- exit 13
+    ");
+    // Production moves on; what was judged against the version before does not count any more.
+    project.judge(&three, Some(&one), [0..0, 0..0]);
+    project
+        .env
+        .run(&format!("model promote {two} --to production"))
+        .ok();
+    assert_snapshot!(project.env.run(&format!("model promote {three} --to production")), @"
+    $ retune model promote support@20261123-e13c6f320093 --to production
+    --- stderr
+    error: cannot promote support@20261123-e13c6f320093 to production
+      caused by: evidence sha256:b46a3e451f5c2e2e2ad6c073d4c2beec1f637c54588187e5ee8da380bdbead52 was judged against 20261123-c8ea50c8956d; production is now 20261123-7caccb59f9bd
+      hint: judge it again: retune gate check support@20261123-e13c6f320093 --against :production
+    --- exit 13
+    ");
+}
+
+#[test]
+fn a_flipped_adapter_byte_or_a_changed_report_promotes_nothing() {
+    let project = Project::new();
+    let one = project.first("1");
+    let two = project.version("2");
+    let evidence = project.judge(&two, Some(&one), [0..0, 0..0]);
+    let promote = format!("model promote {two} --to production");
+    let adapter = two.manifest.adapter.files[0].sha256;
+    let report = gate::Evidence::load(&project.store, &evidence)
+        .unwrap()
+        .candidate
+        .report;
+    for object in [adapter, report.digest(), evidence.digest()] {
+        let path = project.store.path_of(&object);
+        let sound = std::fs::read(&path).unwrap();
+        let mut bytes = sound.clone();
+        bytes[0] ^= 1;
+        for damaged in [Some(bytes), None] {
+            std::fs::remove_file(&path).unwrap();
+            if let Some(bytes) = damaged {
+                std::fs::write(&path, bytes).unwrap();
+            }
+            let output = project.env.run(&promote);
+            assert_eq!(output.code, Some(14), "{output}");
+            std::fs::write(&path, &sound).unwrap();
         }
     }
-
-    pub(crate) fn tenant(&self) -> Tenant<'_> {
-        self.registry.tenant(&self.tenant)
-    }
-
-    pub(crate) fn act(&self) -> Act<'_> {
-        Act {
-            by: &self.by,
-            at: Timestamp::from_unix(1_795_426_200),
-            dry_run: false,
-            reporter: &Silent,
-        }
-    }
-
-    fn tree(&self, folder: &str, text: &str) -> Tree {
-        self.env.write(&format!("{folder}/weights.bin"), text);
-        self.store
-            .put_tree(&self.env.path(folder), &["weights.bin".into()])
-            .unwrap()
-    }
-
-    fn document(&self, schema: &str, key: &str, value: &str) -> Vec<u8> {
-        canonical::encode(schema, &BTreeMap::from([(key, value)])).unwrap()
-    }
-
-    /// A version of the model `support` with everything that it is made of.
-    pub(crate) fn version(&self, text: &str) -> Version {
-        let (base, adapter) = (self.tree("base", "weights"), self.tree("adapter", text));
-        let dataset = self.document("retune.dataset/1", "rows", text);
-        let base_document = self.document("retune.base/1", "tree", &base.id().to_string());
-        let run = Digest::of(text.as_bytes());
-        let (tenant, act) = (self.tenant(), self.act());
-        tenant
-            .bases()
-            .add(&"minilm".parse().unwrap(), &base_document, &act)
-            .unwrap();
-        tenant
-            .datasets()
-            .add(&"tickets".parse().unwrap(), &dataset, &act)
-            .unwrap();
-        tenant.runs().add(&run, text.as_bytes(), &act).unwrap();
-        let manifest = VersionManifest {
-            tenant: self.tenant.clone(),
-            model: "support".parse().unwrap(),
-            parents: Vec::new(),
-            base: BasePart {
-                source: Some("sentence-transformers/all-MiniLM-L6-v2".into()),
-                revision: None,
-                tree: base.id(),
-                files: base.entries().to_vec(),
-            },
-            adapter: AdapterPart {
-                format: "peft".into(),
-                tree: adapter.id(),
-                files: adapter.entries().to_vec(),
-            },
-            dataset: DatasetPart {
-                id: Digest::of(&dataset),
-                splits: BTreeMap::from([("train".to_owned(), Digest::of(b"train"))]),
-            },
-            run: RunPart {
-                id: run,
-                config: Digest::of(b"job"),
-                code: None,
-                tool: "0.1.0".into(),
-                seed: 7,
-                hardware: None,
-            },
-            created: act.at,
-            licence: None,
-        };
-        tenant
-            .register(&manifest, &self.store, &act)
-            .unwrap()
-            .record
-    }
+    project.env.run(&promote).ok();
 }
 
 #[test]
@@ -127,7 +182,7 @@ fn an_empty_registry_lists_nothing_and_says_what_is_missing() {
     assert_snapshot!(project.env.run("model show support:production"), @"
     $ retune model show support:production
     --- stderr
-    error: tenant default has no model support; it has none
+    error: tenant default has no model support
     --- exit 2
     ");
     assert_snapshot!(project.env.run("model verify"), @"
@@ -160,7 +215,7 @@ fn versions_are_listed_and_shown() {
       adapter    sha256:790cc90d92605897de671fc970f29cc68af78dffd5dd6d558b72f43b6a312627 (1 B)
                  weights.bin (1 B)
       base       sha256:ec311b938f298aa11b172ffc6051c8d9db01b49a25219568d1ab443574e59dc2 (7 B)
-                 sentence-transformers/all-MiniLM-L6-v2 at no revision
+                 sentence-transformers/all-MiniLM-L6-v2
       dataset    sha256:10e2217d7d7d72641acb1012ac2ab27ae844c0e20e6358aa6fc3edb104a71c05
                  train sha256:116f54c41d0405dbb10e7b04ebc31e262a5b8c85c1233fcf36eaee344d91ae58
       run        sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b
@@ -170,19 +225,19 @@ fn versions_are_listed_and_shown() {
     assert_snapshot!(project.env.run("model show support:production"), @"
     $ retune model show support:production
     --- stderr
-    error: there is no alias support:production; there is none
+    error: there is no alias support:production
     --- exit 2
     ");
     assert_snapshot!(project.env.run("model show support@20261123-0000"), @"
     $ retune model show support@20261123-0000
     --- stderr
-    error: there is no version support@20261123-0000; there is 20261123-7caccb59f9bd, 20261123-c8ea50c8956d
+    error: there is no version support@20261123-0000 (there is 20261123-7caccb59f9bd, 20261123-c8ea50c8956d)
     --- exit 2
     ");
     assert_snapshot!(project.env.run("model show globex/support:production"), @"
     $ retune model show globex/support:production
     --- stderr
-    error: the registry has no tenant globex; it has default
+    error: the registry has no tenant globex (there is default)
     --- exit 2
     ");
 }
@@ -194,7 +249,7 @@ fn an_alias_that_never_moved_has_no_log_and_nothing_to_go_back_to() {
     assert_snapshot!(project.env.run("model log support:production"), @"
     $ retune model log support:production
     --- stderr
-    error: there is no alias support:production; there is none
+    error: there is no alias support:production
     --- exit 2
     ");
     assert_snapshot!(project.env.run(&format!("model log {version}")), @"
@@ -230,7 +285,7 @@ fn an_export_is_checked_byte_by_byte() {
     let version = project.version("1");
     assert_snapshot!(project.env.run(&format!("model export {version} --to out")), @"
     $ retune model export support@20261123-c8ea50c8956d --to out
-    support@20261123-c8ea50c8956d: 1 files, 1 B, to out
+    support@20261123-c8ea50c8956d: 1 B in 1 file, to out
     ");
     assert_eq!(
         std::fs::read(project.env.path("out/weights.bin")).unwrap(),
@@ -239,8 +294,7 @@ fn an_export_is_checked_byte_by_byte() {
     assert_snapshot!(project.env.run(&format!("model export {version} --to out")), @"
     $ retune model export support@20261123-c8ea50c8956d --to out
     --- stderr
-    error: the files of support@20261123-c8ea50c8956d are not all in the store, unchanged
-      caused by: cannot rename into place out
+    error: cannot rename into place out
       caused by: Directory not empty (os error 39)
     --- exit 1
     ");

@@ -1,5 +1,7 @@
 //! A clean place to run the binary in: own home, cleared environment, fixed time and person.
 
+pub(crate) mod project;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

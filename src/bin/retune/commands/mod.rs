@@ -3,7 +3,12 @@
 pub(crate) mod base;
 pub(crate) mod completions;
 pub(crate) mod dataset;
+pub(crate) mod eval;
+pub(crate) mod gate;
+pub(crate) mod hook;
 pub(crate) mod init;
 pub(crate) mod model;
+pub(crate) mod pin;
+pub(crate) mod scan;
 pub(crate) mod store;
 mod wanted;

@@ -43,11 +43,15 @@ impl View for Project {
     fn human(&self, out: &mut dyn Write) -> io::Result<()> {
         for part in &self.parts {
             let word = match (part.new, self.dry_run) {
-                (true, true) => "would create",
-                (true, false) => "created",
+                (true, true) => "would add",
+                (true, false) => "added",
                 (false, _) => "kept",
             };
-            writeln!(out, "{word} {}", part.path)?;
+            let what = match part.path.as_str() {
+                ".gitignore" => "/.retune/ in .gitignore",
+                path => path,
+            };
+            writeln!(out, "{word} {what}")?;
         }
         writeln!(out, "tenant {}", self.tenant)
     }

@@ -2,8 +2,13 @@
 
 pub(crate) mod base;
 pub(crate) mod dataset;
+pub(crate) mod eval;
+pub(crate) mod gate;
+pub(crate) mod hook;
 pub(crate) mod init;
 pub(crate) mod model;
+pub(crate) mod pin;
+pub(crate) mod scan;
 pub(crate) mod store;
 pub(crate) mod table;
 pub(crate) mod verified;

@@ -198,8 +198,8 @@ impl View for Shown {
         let base = &manifest.base;
         line("base", &format!("{} ({})", base.tree, size(&base.files)))?;
         if let Some(source) = &base.source {
-            let revision = base.revision.as_deref().unwrap_or("no revision");
-            line("", &format!("{source} at {revision}"))?;
+            let revision = base.revision.iter().map(|commit| format!(" at {commit}"));
+            line("", &format!("{source}{}", revision.collect::<String>()))?;
         }
         line("dataset", &manifest.dataset.id.to_string())?;
         for (split, digest) in &manifest.dataset.splits {
@@ -437,10 +437,11 @@ impl View for Exported {
     fn human(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
-            "{}: {} files, {}, to {}",
+            "{}: {} in {} file{}, to {}",
             styled(BOLD, &self.version),
-            self.files,
             bytes(self.bytes),
+            self.files,
+            if self.files == 1 { "" } else { "s" },
             self.directory
         )
     }

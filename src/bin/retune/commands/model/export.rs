@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use retune::reference::ModelRef;
 
-use super::tenant;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -15,7 +14,8 @@ Examples:
   retune model export support:production --to adapters/support
   retune model export support@20261123-3f9a --to /srv/adapters/support
 
-Exit codes: 0 every byte was checked and written, 14 one is missing or changed; then nothing is written.";
+Exit codes: 0 every byte was checked and written, 14 one is missing or changed and nothing
+was written.";
 
 /// Write a version's adapter into a new directory.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(false)?;
-    let tenant = tenant(&workspace, &args.reference);
+    let tenant = workspace.tenant_of(&args.reference);
     let version = tenant.resolve(&args.reference)?;
     tenant.export(&version, &workspace.store, &args.to)?;
     let files = &version.manifest.adapter.files;

@@ -3,7 +3,7 @@
 use retune::reference::ModelRef;
 use retune::time::Timestamp;
 
-use super::{alias, tenant};
+use super::alias;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   retune model log support:production
   retune model log support:production --at 2026-03-01
-  retune model log support:production --at 2026-03-01T09:30:00Z --format json | jq -r '.events[0].to'";
+  retune model log support:production --at 2026-03-01 --format json | jq -r '.events[0].to'";
 
 /// Show where an alias pointed, since when, and why.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(false)?;
-    let tenant = tenant(&workspace, &args.reference);
+    let tenant = workspace.tenant_of(&args.reference);
     let alias = alias(&args.reference)?;
     let chain = tenant.history(&args.reference.model, alias)?;
     if let Some(fork) = chain.forked(&args.reference.model, alias) {

@@ -3,15 +3,15 @@
 mod export;
 mod list;
 mod log;
+mod promote;
 mod rollback;
 mod show;
 mod verify;
 
 use clap::Subcommand;
-use retune::lifecycle::Workspace;
 use retune::name::AliasName;
 use retune::reference::{ModelRef, Selector};
-use retune::registry::{Decision, Refusal, Tenant};
+use retune::registry::{Decision, Refusal};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Show(show::Args),
     /// Show where an alias pointed, since when, and why
     Log(log::Args),
+    /// Move an alias to a version that passed its gate
+    Promote(promote::Args),
     /// Move an alias back to the version before
     Rollback(rollback::Args),
     /// Re-read every record, version, event and alias, and the bytes they name
@@ -41,18 +43,11 @@ impl Command {
             Self::List(args) => list::run(args, session),
             Self::Show(args) => show::run(args, session),
             Self::Log(args) => log::run(args, session),
+            Self::Promote(args) => promote::run(args, session),
             Self::Rollback(args) => rollback::run(args, session),
             Self::Verify(args) => verify::run(args, session),
             Self::Export(args) => export::run(args, session),
         }
-    }
-}
-
-/// The tenant that a reference names, else the project's.
-fn tenant<'w>(workspace: &'w Workspace<'_>, reference: &ModelRef) -> Tenant<'w> {
-    match &reference.tenant {
-        Some(tenant) => workspace.registry.tenant(tenant),
-        None => workspace.tenant(),
     }
 }
 

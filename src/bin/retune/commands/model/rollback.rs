@@ -2,7 +2,7 @@
 
 use retune::reference::{ModelRef, Selector, VersionLabel};
 
-use super::{alias, decided, tenant};
+use super::{alias, decided};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -12,10 +12,11 @@ Examples:
   retune model rollback support:production --reason 'refunds answered as complaints'
   retune model rollback support:production --to 20261101-77ab --dry-run
 
-Needs no evidence and no network. Twice goes two versions back. Where two people moved the alias at
-once, it settles on the last version both agreed on.
+Needs no evidence and no network. Twice goes two versions back. Where two people moved the
+alias at once, it settles on the last version both agreed on.
 
-Exit codes: 0 it moved, 1 there is no earlier version, 14 the version's bytes are not in the store, 15 lost a race.";
+Exit codes: 0 it moved, 1 there is no earlier version, 14 the version's bytes are not in the
+store, 15 lost a race.";
 
 /// Move an alias back to the version before.
 #[derive(Debug, clap::Args)]
@@ -37,7 +38,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
-    let tenant = tenant(&workspace, &args.reference);
+    let tenant = workspace.tenant_of(&args.reference);
     let alias = alias(&args.reference)?;
     let to = match &args.to {
         Some(label) => Some(tenant.resolve(&ModelRef {

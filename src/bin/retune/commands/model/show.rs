@@ -2,7 +2,6 @@
 
 use retune::reference::ModelRef;
 
-use super::tenant;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -25,7 +24,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(false)?;
-    let tenant = tenant(&workspace, &args.reference);
+    let tenant = workspace.tenant_of(&args.reference);
     let version = tenant.resolve(&args.reference)?;
     let aliases = tenant.aliases(&args.reference.model)?;
     let evidence = tenant.evidence(&version)?;

@@ -1,0 +1,84 @@
+//! Packed batches.
+
+use super::NetworkError;
+
+/// Rows of tokens, one after the other, without padding.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// Token ids of all rows.
+    pub ids: Vec<u32>,
+    /// Where each row begins, and at last the number of ids: `rows + 1` positions.
+    pub offsets: Vec<usize>,
+    /// The label of each row; may be empty for inference.
+    pub labels: Vec<u32>,
+}
+
+impl Batch {
+    /// A batch of these rows.
+    pub fn new<'a>(rows: impl IntoIterator<Item = &'a [u32]>, labels: Vec<u32>) -> Self {
+        let mut batch = Self {
+            offsets: vec![0],
+            labels,
+            ..Self::default()
+        };
+        for row in rows {
+            batch.ids.extend_from_slice(row);
+            batch.offsets.push(batch.ids.len());
+        }
+        batch
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// How many tokens there are.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Checks the shape of the batch, and its ids and lengths against the model's limits.
+    pub(super) fn check(&self, vocabulary: usize, longest: usize) -> Result<(), NetworkError> {
+        let refuse = |why: String| Err(NetworkError::Batch(why));
+        if self.rows() == 0 || self.offsets.first() != Some(&0) {
+            return refuse("it has no rows".to_owned());
+        }
+        if self.offsets.last() != Some(&self.ids.len()) {
+            return refuse("the last offset is not the number of ids".to_owned());
+        }
+        for (row, pair) in self.offsets.windows(2).enumerate() {
+            if pair[1] <= pair[0] {
+                return refuse(format!("row {row} is empty"));
+            }
+            if pair[1] - pair[0] > longest {
+                let length = pair[1] - pair[0];
+                return refuse(format!(
+                    "row {row} has {length} tokens; the model's longest is {longest}"
+                ));
+            }
+        }
+        match self.ids.iter().find(|id| **id as usize >= vocabulary) {
+            Some(id) => refuse(format!(
+                "token id {id} is outside the vocabulary of {vocabulary}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that every row has a label below `labels`.
+    pub(super) fn check_labels(&self, labels: usize) -> Result<(), NetworkError> {
+        let refuse = |why: String| Err(NetworkError::Batch(why));
+        if self.labels.len() != self.rows() {
+            return refuse(format!(
+                "{} labels for {} rows",
+                self.labels.len(),
+                self.rows()
+            ));
+        }
+        match self.labels.iter().find(|label| **label as usize >= labels) {
+            Some(label) => refuse(format!("label {label} of {labels}")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Why a network cannot be built or run.
+
+use crate::base::{CheckpointError, LoraError};
+
+/// A network operation that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The checkpoint is not what the network needs.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The LoRA specification does not fit the model.
+    #[error(transparent)]
+    Lora(#[from] LoraError),
+    /// `[CLS]` pooling of a checkpoint without a pooler.
+    #[error("the checkpoint has no pooler, which cls pooling needs; use mean pooling")]
+    NoPooler,
+    /// A classifier needs something to choose from.
+    #[error("a classifier needs at least two labels, not {0}")]
+    Labels(usize),
+    /// A batch that is not well formed, or does not fit the model.
+    #[error("the batch is refused: {0}")]
+    Batch(String),
+    /// Weights for other parameters than these.
+    #[error("the weights do not fit the model: {0}")]
+    Weights(String),
+    /// The loss or a gradient is not finite.
+    #[error("{0} is not finite")]
+    NotFinite(String),
+    /// burn returned something else than was put in.
+    #[error("the tensor library failed: {0}")]
+    Tensor(String),
+}

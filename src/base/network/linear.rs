@@ -1,0 +1,352 @@
+//! Frozen linear layers, and low-rank factors beside them: `y = x·Wᵀ + b + s·(x·Aᵀ)·Bᵀ`.
+//!
+//! Layers that share an input are one layer with their outputs side by side; each adapted one keeps its own factors.
+//! The low-rank product is summed into the same tile as the frozen one, so it costs no pass over the output.
+
+use std::sync::{Arc, OnceLock};
+
+use super::dropout::Mask;
+use super::product::{Columns, Panels, Term, product, transposed_product};
+
+/// A frozen layer `x·Wᵀ + b`.
+#[derive(Debug)]
+pub(super) struct Linear {
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    bias: Vec<f32>,
+    forward: Panels,
+    /// Made when the first gradient flows through: a model that only predicts does not hold it.
+    backward: OnceLock<Panels>,
+}
+
+impl Linear {
+    /// From the row-major weight `[outputs × inputs]` and the bias.
+    pub(super) fn new(weight: &[f32], bias: Vec<f32>) -> Self {
+        let outputs = bias.len();
+        let inputs = weight.len() / outputs;
+        Self {
+            inputs,
+            outputs,
+            bias,
+            forward: Panels::of_transposed(weight, outputs, inputs),
+            backward: OnceLock::new(),
+        }
+    }
+
+    /// `x·Wᵀ + b` for `x` `[rows × inputs]`.
+    pub(super) fn forward(&self, x: &[f32]) -> Vec<f32> {
+        let rows = x.len() / self.inputs;
+        product(rows, self.outputs, Some(&self.bias), &[self.term(x)])
+    }
+
+    /// The gradient with respect to `x`.
+    pub(super) fn backward(&self, gradient: &[f32]) -> Vec<f32> {
+        let rows = gradient.len() / self.outputs;
+        product(rows, self.inputs, None, &[self.back_term(gradient)])
+    }
+
+    fn term<'a>(&'a self, x: &'a [f32]) -> Term<'a> {
+        Term {
+            left: x,
+            stride: self.inputs,
+            right: &self.forward,
+        }
+    }
+
+    fn back_term<'a>(&'a self, gradient: &'a [f32]) -> Term<'a> {
+        Term {
+            left: gradient,
+            stride: self.outputs,
+            right: self.backward.get_or_init(|| self.forward.transpose()),
+        }
+    }
+}
+
+/// A frozen layer with factors on some of its outputs.
+#[derive(Debug, Clone)]
+pub(super) struct Adapted {
+    pub(super) linear: Arc<Linear>,
+    pub(super) blocks: Arc<[Block]>,
+    pub(super) r: usize,
+    pub(super) scale: f32,
+}
+
+/// The outputs `first .. first + count` of a layer, which have one pair of factors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    pub(super) first: usize,
+    pub(super) count: usize,
+}
+
+/// The factors of all blocks, stacked: `a` is `[blocks·r × inputs]`, `b` is `[Σ count × r]`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Factors<'a> {
+    pub(super) a: &'a [f32],
+    pub(super) b: &'a [f32],
+}
+
+/// What flows back from an adapted layer.
+pub(super) struct Gradients {
+    /// With respect to the input, where that was asked for.
+    pub(super) x: Option<Vec<f32>>,
+    pub(super) a: Vec<f32>,
+    pub(super) b: Vec<f32>,
+}
+
+impl Adapted {
+    /// The output `[rows × outputs]`, and `x·Aᵀ` for the backward pass.
+    pub(super) fn forward(
+        &self,
+        x: &[f32],
+        factors: Factors<'_>,
+        masks: Option<&[Mask]>,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let rows = x.len() / self.linear.inputs;
+        let low = self.low(x, factors, masks);
+        let up = self.up_panels(factors);
+        let lora = Term {
+            left: &low,
+            stride: self.width(),
+            right: &up,
+        };
+        let terms = [self.linear.term(x), lora];
+        let y = product(rows, self.linear.outputs, Some(&self.linear.bias), &terms);
+        (y, low)
+    }
+
+    /// The gradients, given the input, what [`forward`](Self::forward) kept and the gradient of the output.
+    pub(super) fn backward(
+        &self,
+        x: &[f32],
+        low: &[f32],
+        factors: Factors<'_>,
+        masks: Option<&[Mask]>,
+        gradient: &[f32],
+        input_wanted: bool,
+    ) -> Gradients {
+        let rows = x.len() / self.linear.inputs;
+        let down = self.down_panels(factors);
+        let back = Term {
+            left: gradient,
+            stride: self.linear.outputs,
+            right: &down,
+        };
+        let dlow = product(rows, self.width(), None, &[back]);
+        Gradients {
+            x: input_wanted.then(|| self.input_gradient(gradient, &dlow, factors, masks)),
+            a: self.a_gradient(x, &dlow, masks),
+            b: self.b_gradient(low, gradient, rows),
+        }
+    }
+
+    /// `r` rounded up so that every block starts where the tile can read.
+    fn padded_r(&self) -> usize {
+        self.r.next_multiple_of(4)
+    }
+
+    /// Elements per row of `x·Aᵀ`.
+    fn width(&self) -> usize {
+        self.blocks.len() * self.padded_r()
+    }
+
+    /// `x·Aᵀ`, `[rows × width]`.
+    fn low(&self, x: &[f32], factors: Factors<'_>, masks: Option<&[Mask]>) -> Vec<f32> {
+        let inputs = self.linear.inputs;
+        let rows = x.len() / inputs;
+        let times = |x: &[f32], panels: &Panels, columns| {
+            let term = Term {
+                left: x,
+                stride: inputs,
+                right: panels,
+            };
+            product(rows, columns, None, &[term])
+        };
+        let Some(masks) = masks else {
+            return times(
+                x,
+                &self.a_panels(factors, 0..self.blocks.len()).transpose(),
+                self.width(),
+            );
+        };
+        let mut low = vec![0.0; rows * self.width()];
+        for (block, mask) in masks.iter().enumerate() {
+            let panels = self.a_panels(factors, block..block + 1).transpose();
+            let part = times(&mask.apply(x), &panels, self.padded_r());
+            let lines = low.chunks_exact_mut(self.width());
+            for (line, part) in lines.zip(part.chunks_exact(self.padded_r())) {
+                line[block * self.padded_r()..][..self.padded_r()].copy_from_slice(part);
+            }
+        }
+        low
+    }
+
+    fn input_gradient(
+        &self,
+        gradient: &[f32],
+        dlow: &[f32],
+        factors: Factors<'_>,
+        masks: Option<&[Mask]>,
+    ) -> Vec<f32> {
+        let inputs = self.linear.inputs;
+        let rows = gradient.len() / self.linear.outputs;
+        let frozen = self.linear.back_term(gradient);
+        let Some(masks) = masks else {
+            let panels = self.a_panels(factors, 0..self.blocks.len());
+            return product(
+                rows,
+                inputs,
+                None,
+                &[frozen, self.low_term(dlow, 0, &panels)],
+            );
+        };
+        let mut out = product(rows, inputs, None, &[frozen]);
+        for (block, mask) in masks.iter().enumerate() {
+            let panels = self.a_panels(factors, block..block + 1);
+            let part = product(rows, inputs, None, &[self.low_term(dlow, block, &panels)]);
+            mask.add(&part, &mut out);
+        }
+        out
+    }
+
+    /// The columns from `block` on of a `[rows × width]` matrix as a left factor.
+    fn low_term<'a>(&self, low: &'a [f32], block: usize, right: &'a Panels) -> Term<'a> {
+        Term {
+            left: &low[block * self.padded_r()..],
+            stride: self.width(),
+            right,
+        }
+    }
+
+    fn a_gradient(&self, x: &[f32], dlow: &[f32], masks: Option<&[Mask]>) -> Vec<f32> {
+        let inputs = self.linear.inputs;
+        let rows = x.len() / inputs;
+        let mut out = Vec::with_capacity(self.blocks.len() * self.r * inputs);
+        match masks {
+            None => {
+                let left = Columns::of(dlow, self.width(), 0, self.width());
+                let all = transposed_product(left, Columns::of(x, inputs, 0, inputs), rows);
+                for block in all.chunks_exact(self.padded_r() * inputs) {
+                    out.extend_from_slice(&block[..self.r * inputs]);
+                }
+            }
+            Some(masks) => {
+                for (block, mask) in masks.iter().enumerate() {
+                    let left = Columns::of(dlow, self.width(), block * self.padded_r(), self.r);
+                    let x = mask.apply(x);
+                    out.extend(transposed_product(
+                        left,
+                        Columns::of(&x, inputs, 0, inputs),
+                        rows,
+                    ));
+                }
+            }
+        }
+        out
+    }
+
+    fn b_gradient(&self, low: &[f32], gradient: &[f32], rows: usize) -> Vec<f32> {
+        let mut out = Vec::with_capacity(self.blocks.iter().map(|b| b.count * self.r).sum());
+        for (index, block) in self.blocks.iter().enumerate() {
+            let left = Columns::of(low, self.width(), index * self.padded_r(), self.r);
+            let right = Columns::of(gradient, self.linear.outputs, block.first, block.count);
+            let across = transposed_product(left, right, rows);
+            for output in 0..block.count {
+                out.extend((0..self.r).map(|q| self.scale * across[q * block.count + output]));
+            }
+        }
+        out
+    }
+
+    /// `A` of some blocks as the right factor `[blocks·padded r × inputs]`.
+    fn a_panels(&self, factors: Factors<'_>, blocks: std::ops::Range<usize>) -> Panels {
+        let (r, padded, inputs) = (self.r, self.padded_r(), self.linear.inputs);
+        Panels::from_fn(blocks.len() * padded, inputs, |k, j| {
+            let (block, q) = (blocks.start + k / padded, k % padded);
+            if q < r {
+                factors.a[(block * r + q) * inputs + j]
+            } else {
+                0.0
+            }
+        })
+    }
+
+    /// `s·Bᵀ` as the right factor `[width × outputs]`, zero outside the blocks.
+    fn up_panels(&self, factors: Factors<'_>) -> Panels {
+        let element = self.b_element(factors);
+        Panels::from_fn(self.width(), self.linear.outputs, element)
+    }
+
+    /// `s·B` as the right factor `[outputs × width]`, zero outside the blocks.
+    fn down_panels(&self, factors: Factors<'_>) -> Panels {
+        let element = self.b_element(factors);
+        Panels::from_fn(self.linear.outputs, self.width(), |output, k| {
+            element(k, output)
+        })
+    }
+
+    /// `s·B` at (column of `x·Aᵀ`, output).
+    fn b_element(&self, factors: Factors<'_>) -> impl Fn(usize, usize) -> f32 + Sync {
+        let (r, padded, scale) = (self.r, self.padded_r(), self.scale);
+        let mut rows = vec![None; self.linear.outputs];
+        let mut next = 0;
+        for (index, block) in self.blocks.iter().enumerate() {
+            for slot in &mut rows[block.first..][..block.count] {
+                *slot = Some((index, next));
+                next += 1;
+            }
+        }
+        move |k, output| match rows[output] {
+            Some((block, row)) if block == k / padded && k % padded < r => {
+                scale * factors.b[row * r + k % padded]
+            }
+            _ => 0.0,
+        }
+    }
+}
+
+/// A trained layer `x·Wᵀ + b` on a few rows: the classification head.
+pub(super) fn affine(x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+    let inputs = weight.len() / bias.len();
+    let right = Panels::of_transposed(weight, bias.len(), inputs);
+    let term = Term {
+        left: x,
+        stride: inputs,
+        right: &right,
+    };
+    product(x.len() / inputs, bias.len(), Some(bias), &[term])
+}
+
+/// The gradients of [`affine`] with respect to `x`, the weight and the bias.
+pub(super) fn affine_backward(
+    x: &[f32],
+    weight: &[f32],
+    gradient: &[f32],
+    inputs: usize,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let outputs = weight.len() / inputs;
+    let rows = x.len() / inputs;
+    let right = Panels::of(weight, outputs, inputs);
+    let term = Term {
+        left: gradient,
+        stride: outputs,
+        right: &right,
+    };
+    let dx = product(rows, inputs, None, &[term]);
+    // Filled up so that the tile may read the last columns in fours.
+    let stride = outputs.next_multiple_of(4);
+    let mut filled = vec![0.0; rows * stride];
+    let mut dbias = vec![0.0; outputs];
+    for (line, gradient) in filled
+        .chunks_exact_mut(stride)
+        .zip(gradient.chunks_exact(outputs))
+    {
+        line[..outputs].copy_from_slice(gradient);
+        dbias
+            .iter_mut()
+            .zip(gradient)
+            .for_each(|(sum, g)| *sum += g);
+    }
+    let left = Columns::of(&filled, stride, 0, outputs);
+    let right = Columns::of(x, inputs, 0, inputs);
+    (dx, transposed_product(left, right, rows), dbias)
+}

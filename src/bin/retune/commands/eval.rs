@@ -1,0 +1,154 @@
+//! `retune eval`.
+
+use std::path::Path;
+
+use retune::eval::{BaselineKind, Subject, Suite};
+use retune::lifecycle::{self, Workspace};
+use retune::name::{BaseName, DatasetName, SuiteName};
+use retune::reference::ModelRef;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::view::eval::Evaluated;
+
+const EXAMPLES: &str = "\
+Examples:
+  retune eval suite.yaml --model support:candidate
+  retune eval suite.yaml --model support:candidate --baseline nearest-centroid
+  retune eval suite.yaml --baseline majority --dataset tickets
+  retune eval suite.yaml --baseline nearest-centroid --dataset tickets --base minilm
+
+A report is made once: the same subject on the same suite is not run again. A case that could not be
+answered stays in every number as wrong, and the gate counts it.";
+
+/// Have a version, or a baseline that needs no training, answer a suite.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A suite file, or the name of a suite that was evaluated before
+    #[arg(value_name = "SUITE")]
+    suite: String,
+    /// The version to evaluate; with --baseline, the version whose base and dataset the baseline has
+    #[arg(long, value_name = "REF", required_unless_present = "dataset")]
+    model: Option<ModelRef>,
+    /// Evaluate what needs no training: nearest-centroid or majority
+    #[arg(long, value_name = "KIND", required_unless_present = "model")]
+    baseline: Option<BaselineKind>,
+    /// The dataset of the baseline: NAME or NAME@VERSION
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "model",
+        requires = "baseline"
+    )]
+    dataset: Option<String>,
+    /// The base of the baseline: NAME or NAME@VERSION
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "model",
+        requires = "baseline"
+    )]
+    base: Option<String>,
+    /// Say whether a report is there already, run nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
+    let mut workspace = session.workspace(args.dry_run)?;
+    enter(&mut workspace, args.model.as_ref());
+    let suite = suite(&workspace, &args.suite)?;
+    let subject = subject(args, &workspace)?;
+    let evaluation = lifecycle::evaluate(&workspace, &suite, &subject)?;
+    session.ui.emit(&Evaluated::new(&suite, &evaluation));
+    Ok(Exit::Done)
+}
+
+/// Works on the tenant that a reference names, where it names one.
+pub(crate) fn enter(workspace: &mut Workspace<'_>, reference: Option<&ModelRef>) {
+    if let Some(tenant) = reference.and_then(|reference| reference.tenant.as_ref()) {
+        workspace.tenant = tenant.clone();
+    }
+}
+
+/// The suite in a file, or the recorded one of this name.
+pub(crate) fn suite(workspace: &Workspace<'_>, text: &str) -> Result<Suite, Failure> {
+    let path = Path::new(text);
+    if path.is_file() || text.ends_with(".yaml") || text.ends_with(".yml") {
+        return Ok(Suite::read(path)?);
+    }
+    let tenant = workspace.tenant();
+    let (name, version) = named::<SuiteName>(text)?;
+    let record = match version {
+        Some(version) => tenant.suites().find(&name, version)?,
+        None => tenant.suites().newest(&name)?,
+    };
+    Ok(Suite::load(&workspace.store, &record.id.into())?)
+}
+
+fn subject(args: &Args, workspace: &Workspace<'_>) -> Result<Subject, Failure> {
+    if let Some(reference) = &args.model {
+        let version = workspace.tenant().resolve(reference)?;
+        return Ok(match args.baseline {
+            None => lifecycle::subject_of(&version),
+            Some(kind) => lifecycle::Baseline::Untrained(kind).subject(&version),
+        });
+    }
+    let dataset = dataset(args, workspace)?;
+    match args.baseline {
+        Some(BaselineKind::Majority) => Ok(Subject::Majority { dataset }),
+        Some(BaselineKind::NearestCentroid) => Ok(Subject::Centroid {
+            base: base(args, workspace)?,
+            dataset,
+        }),
+        None => Err(Failure::usage(
+            "nothing to evaluate: say --model or --baseline",
+        )),
+    }
+}
+
+fn dataset(args: &Args, workspace: &Workspace<'_>) -> Result<retune::dataset::DatasetId, Failure> {
+    let Some(text) = &args.dataset else {
+        return Err(Failure::usage(
+            "which dataset? say --dataset NAME or --model REF",
+        ));
+    };
+    let tenant = workspace.tenant();
+    let (name, version) = named::<DatasetName>(text)?;
+    let record = match version {
+        Some(version) => tenant.datasets().find(&name, version)?,
+        None => tenant.datasets().newest(&name)?,
+    };
+    Ok(record.id.into())
+}
+
+fn base(args: &Args, workspace: &Workspace<'_>) -> Result<retune::base::BaseId, Failure> {
+    let Some(text) = &args.base else {
+        return Err(Failure::usage(
+            "nearest-centroid needs a base: say --base NAME",
+        ));
+    };
+    let tenant = workspace.tenant();
+    let (name, version) = named::<BaseName>(text)?;
+    let record = match version {
+        Some(version) => tenant.bases().find(&name, version)?,
+        None => tenant.bases().newest(&name)?,
+    };
+    Ok(record.id.into())
+}
+
+/// `NAME` or `NAME@VERSION`.
+fn named<N: std::str::FromStr<Err = retune::name::ParseNameError>>(
+    text: &str,
+) -> Result<(N, Option<&str>), Failure> {
+    let (name, version) = match text.split_once('@') {
+        Some((name, version)) => (name, Some(version)),
+        None => (text, None),
+    };
+    let name = name
+        .parse()
+        .map_err(|e: retune::name::ParseNameError| Failure::usage(e.to_string()))?;
+    Ok((name, version))
+}

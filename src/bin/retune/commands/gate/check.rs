@@ -1,0 +1,164 @@
+//! `retune gate check`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use retune::eval::{BaselineKind, SuiteId};
+use retune::gate::{OnInconclusive, Policy, Verdict};
+use retune::lifecycle::{self, Baseline, JudgeError, Workspace};
+use retune::reference::{ModelRef, ParseReferenceError, Selector};
+use retune::registry::Version;
+
+use super::{exit_of, policy};
+use crate::commands::eval::{enter, suite};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::view::gate::Judged;
+
+const EXAMPLES: &str = "\
+Examples:
+  retune gate check support@20261123-3f9a --against :production --suite suite.yaml
+  retune gate check support@20261123-3f9a --against nearest-centroid --against majority --suite suite.yaml
+  retune gate check support@20261123-3f9a --against support@20261101-77ab --suite suite.yaml --format json
+
+Judges from recorded reports (`retune eval` makes them); nothing is run.
+
+Exit codes: 0 PASS, 11 FAIL, 12 INCONCLUSIVE, 13 INVALID or a report is missing, 2 no outcome on so few cases could pass.";
+
+/// Judge a version against a baseline, and record the evidence.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The version that wants to be promoted: MODEL@VERSION or MODEL:ALIAS
+    #[arg(value_name = "CANDIDATE")]
+    candidate: ModelRef,
+    /// What to compare with: a version, :ALIAS of the same model, or for a first version
+    /// nearest-centroid and majority
+    #[arg(long, value_name = "BASELINE", required = true)]
+    against: Vec<Against>,
+    /// The suite file or recorded suite that both were evaluated on [default: the suite the policy fixes]
+    #[arg(long, value_name = "SUITE")]
+    suite: Option<String>,
+    /// The gate's policy [default: gate.yaml of the project]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Exit 0 on INCONCLUSIVE too, where the policy says `on_inconclusive: warn`; the verdict stays
+    #[arg(long, value_name = "OUTCOME", value_enum)]
+    inconclusive: Option<Inconclusive>,
+    /// Judge, but record nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Inconclusive {
+    /// Exit 0
+    Pass,
+}
+
+/// A baseline as people write it.
+#[derive(Debug, Clone)]
+enum Against {
+    Untrained(BaselineKind),
+    Of(Selector),
+    Model(ModelRef),
+}
+
+impl FromStr for Against {
+    type Err = ParseReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(kind) = text.parse() {
+            return Ok(Self::Untrained(kind));
+        }
+        if text.starts_with([':', '@']) {
+            return text.parse().map(Self::Of);
+        }
+        text.parse().map(Self::Model)
+    }
+}
+
+pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
+    let policy = policy(args.policy.as_deref(), session)?;
+    let lenient = lenient(args, &policy)?;
+    let mut workspace = session.workspace(args.dry_run)?;
+    enter(&mut workspace, Some(&args.candidate));
+    let suite = suite_id(args, &policy, &workspace)?;
+    let candidate = workspace.tenant().resolve(&args.candidate)?;
+    let baselines = args
+        .against
+        .iter()
+        .map(|against| baseline(against, args, &workspace))
+        .collect::<Result<Vec<_>, _>>()?;
+    let checked = lifecycle::judge(&workspace, &policy, &suite, &candidate, &baselines)
+        .map_err(|error| missing(error, args, &candidate))?;
+    let verdict = checked.evidence.verdict;
+    session.ui.emit(&Judged::new(
+        checked.id,
+        checked.evidence,
+        &policy,
+        args.dry_run,
+    ));
+    Ok(match verdict {
+        Verdict::Inconclusive if lenient => Exit::Done,
+        other => exit_of(other),
+    })
+}
+
+/// Whether INCONCLUSIVE may exit 0: only when both the policy and the caller say so.
+fn lenient(args: &Args, policy: &Policy) -> Result<bool, Failure> {
+    match (args.inconclusive, policy.on_inconclusive()) {
+        (None, _) => Ok(false),
+        (Some(Inconclusive::Pass), OnInconclusive::Warn) => Ok(true),
+        (Some(Inconclusive::Pass), OnInconclusive::Block) => Err(Failure::usage(
+            "--inconclusive=pass is not allowed by the policy",
+        )
+        .hint("a policy allows it with `on_inconclusive: warn`")),
+    }
+}
+
+fn suite_id(args: &Args, policy: &Policy, workspace: &Workspace<'_>) -> Result<SuiteId, Failure> {
+    match (&args.suite, policy.suite()) {
+        (Some(text), _) => Ok(suite(workspace, text)?.id()?),
+        (None, Some(fixed)) => Ok(fixed),
+        (None, None) => Err(Failure::usage("which suite? say --suite FILE")
+            .hint("or fix it in the policy: `suite: NAME@sha256:…`")),
+    }
+}
+
+fn baseline(
+    against: &Against,
+    args: &Args,
+    workspace: &Workspace<'_>,
+) -> Result<Baseline, Failure> {
+    let reference = match against {
+        Against::Untrained(kind) => return Ok(Baseline::Untrained(*kind)),
+        Against::Model(reference) => reference.clone(),
+        Against::Of(selector) => ModelRef {
+            selector: selector.clone(),
+            ..args.candidate.clone()
+        },
+    };
+    match workspace.tenant().resolve(&reference) {
+        Ok(version) => Ok(Baseline::Version(Box::new(version))),
+        Err(error) => Err(Failure::from(error)
+            .hint("a first version is judged with --against nearest-centroid --against majority")),
+    }
+}
+
+/// A missing report is missing evidence; says how to make it.
+fn missing(error: JudgeError, args: &Args, candidate: &Version) -> Failure {
+    let JudgeError::NoReport { arm, subject, .. } = &error else {
+        return error.into();
+    };
+    let suite = args.suite.as_deref().unwrap_or("SUITE");
+    let command = match subject.baseline_kind() {
+        Some(kind) => format!("retune eval {suite} --model {candidate} --baseline {kind}"),
+        None => format!("retune eval {suite} --model {arm}"),
+    };
+    Failure::from_error(Exit::GateInvalid, &error)
+        .context(format!("cannot judge {candidate}"))
+        .hint(format!("run `{command}`"))
+}

@@ -1,0 +1,51 @@
+//! `retune gate plan`.
+
+use std::path::PathBuf;
+
+use retune::gate;
+
+use super::policy;
+use crate::commands::eval::suite;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::view::gate::Planned;
+
+const EXAMPLES: &str = "\
+Examples:
+  retune gate plan --cases 300
+  retune gate plan --suite suite.yaml --policy gate.yaml
+  retune gate plan --cases 1500 --format json | jq '.criteria[].needed_cases'
+
+Exit codes: 0 every blocking criterion can be met, 2 one cannot with so few cases.";
+
+/// Say what a policy can decide with so many cases, before anything is measured.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The number of cases
+    #[arg(long, value_name = "N", required_unless_present = "suite")]
+    cases: Option<u64>,
+    /// A suite file or recorded suite, whose cases are counted
+    #[arg(long, value_name = "SUITE", conflicts_with = "cases")]
+    suite: Option<String>,
+    /// The gate's policy [default: gate.yaml of the project]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
+    let policy = policy(args.policy.as_deref(), session)?;
+    let cases = match &args.suite {
+        Some(text) => suite(&session.workspace(true)?, text)?.cases().len() as u64,
+        None => args.cases.unwrap_or_default(),
+    };
+    let plan = gate::plan(&policy, cases).map_err(|e| Failure::usage(e.to_string()))?;
+    let planned = Planned::new(&policy, &plan);
+    session.ui.emit(&planned);
+    Ok(if planned.reachable() {
+        Exit::Done
+    } else {
+        Exit::Usage
+    })
+}

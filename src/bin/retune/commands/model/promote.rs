@@ -1,0 +1,82 @@
+//! `retune model promote`.
+
+use retune::gate::{EvidenceId, Verdict};
+use retune::lifecycle::{self, Promotion};
+use retune::name::AliasName;
+use retune::reference::ModelRef;
+
+use super::decided;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+
+const EXAMPLES: &str = "\
+Examples:
+  retune model promote support@20261123-3f9a --to production
+  retune model promote support@20261123-3f9a --to production --reason 'covers refunds' --dry-run
+  retune model promote support:canary --to production --evidence sha256:9c1e…
+
+The evidence is judged again from the stored bytes. It must compare exactly this version with
+exactly what the alias points to now. Every byte of both is re-read first.
+
+Exit codes: 0 it moved or was there already, 11 the gate says FAIL, 12 INCONCLUSIVE,
+13 there is no evidence or it is about something else, 14 bytes are missing or changed,
+15 lost a race.";
+
+/// Move an alias to a version that passed its gate.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// [TENANT/]MODEL@VERSION, MODEL@sha256:… or MODEL:ALIAS
+    #[arg(value_name = "REF")]
+    reference: ModelRef,
+    /// The alias to move
+    #[arg(long, value_name = "ALIAS")]
+    to: AliasName,
+    /// The evidence [default: the newest about this version and what the alias points to]
+    #[arg(long, value_name = "ID")]
+    evidence: Option<EvidenceId>,
+    /// Why; goes into the log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Check everything, move nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
+    let workspace = session.workspace(args.dry_run)?;
+    let reason = args.reason.as_deref();
+    let answer = lifecycle::promote(&workspace, &args.reference, &args.to, args.evidence, reason)?;
+    let (version, exit, cause) = match answer {
+        Promotion::Decided(_, decision) => {
+            return decided(decision, &args.reference, &args.to, session, args.dry_run);
+        }
+        Promotion::NoEvidence(version) => {
+            let cause = "no gate has judged it".to_owned();
+            (version, Exit::GateInvalid, cause)
+        }
+        Promotion::NotPassed(version, id, verdict) => {
+            let cause = format!("the gate evidence {id} says {verdict}");
+            (version, exit_of(verdict), cause)
+        }
+    };
+    let failure =
+        Failure::new(exit, cause).context(format!("cannot promote {version} to {}", args.to));
+    Err(match exit {
+        Exit::GateInvalid => failure.hint(format!(
+            "judge it: retune gate check {version} --against :{}",
+            args.to
+        )),
+        _ => failure.hint("see the numbers: retune gate show ID"),
+    })
+}
+
+fn exit_of(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Pass => Exit::Done,
+        Verdict::Fail => Exit::GateFail,
+        Verdict::Inconclusive => Exit::GateInconclusive,
+        Verdict::Invalid => Exit::GateInvalid,
+    }
+}

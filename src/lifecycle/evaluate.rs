@@ -1,0 +1,230 @@
+//! Having a subject answer a suite, once.
+
+use super::workspace::Workspace;
+use crate::adapter::AdapterError;
+use crate::base::{BaseError, BaseId, CheckpointError};
+use crate::dataset::{self, DatasetError, DatasetId, Example, SplitName};
+use crate::digest::Digest;
+use crate::eval::{self, Answer, EvalError, Report, ReportId, Subject, Suite, SuiteId};
+use crate::registry::{RegistryError, ReportEntry, Version};
+use crate::store::{StoreError, TreeId};
+
+/// How a subject did on a suite, and whether it was found or made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// The suite.
+    pub suite: SuiteId,
+    /// What answered.
+    pub subject: Subject,
+    /// The number of cases.
+    pub cases: u64,
+    /// The report; `None` when it would have to be made and this is a dry run.
+    pub report: Option<(ReportId, Report)>,
+    /// Whether the subject had to answer, rather than a report being there.
+    pub new: bool,
+}
+
+/// Why a subject could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// The suite or the report.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The dataset that the subject learned from.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The base that the subject stands on.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The registry has no such base.
+    #[error("the registry has no base {0}")]
+    UnknownBase(BaseId),
+    /// The dataset has no labels to learn.
+    #[error("dataset {0} has no labelled training rows")]
+    NoLabels(DatasetId),
+    /// The adapter's files.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// The base's files.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The base's tokenizer.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Tokenizer(#[from] crate::base::TokenizerError),
+    /// The adapter was trained on another base than its version says.
+    #[error("adapter {adapter} was trained on base {named}, not on {base}")]
+    OtherBase {
+        /// The adapter.
+        adapter: TreeId,
+        /// What its own record says.
+        named: BaseId,
+        /// What it was to be run on.
+        base: BaseId,
+    },
+    /// The adapter was trained with another tokenizer than the base has.
+    #[error("adapter {adapter} was trained with tokenizer {named}; the base has {base}")]
+    OtherTokenizer {
+        /// The adapter.
+        adapter: TreeId,
+        /// What its own record says.
+        named: Digest,
+        /// What the base has.
+        base: Digest,
+    },
+    /// Models run only in builds with the feature `train`.
+    #[cfg(not(feature = "train"))]
+    #[error("this build of retune cannot run models, which the {0} needs")]
+    NoModels(Box<Subject>),
+}
+
+impl EvaluateError {
+    /// Whether stored bytes are missing, changed or contradict each other.
+    pub fn is_integrity(&self) -> bool {
+        match self {
+            Self::Eval(error) => error.is_integrity(),
+            Self::Store(error) => error.is_integrity(),
+            Self::Dataset(error) => error.is_integrity(),
+            Self::Base(error) => error.is_integrity(),
+            Self::Adapter(AdapterError::Store(error)) => error.is_integrity(),
+            Self::OtherBase { .. } | Self::OtherTokenizer { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the asker has to ask for something else.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::UnknownBase(_) | Self::NoLabels(_) => true,
+            #[cfg(not(feature = "train"))]
+            Self::NoModels(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Evaluates `subject` on `suite`, unless the registry already has a report of exactly these two.
+///
+/// The suite and the report are stored and recorded; with a dry run nothing is, and nothing answers.
+pub fn evaluate(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    subject: &Subject,
+) -> Result<Evaluation, EvaluateError> {
+    let id = suite.id()?;
+    let evaluation = |report, new| Evaluation {
+        suite: id,
+        subject: subject.clone(),
+        cases: suite.cases().len() as u64,
+        report,
+        new,
+    };
+    if let Some(known) = report_of(workspace, &id, subject)? {
+        return Ok(evaluation(Some(known), false));
+    }
+    if workspace.act.dry_run {
+        return Ok(evaluation(None, true));
+    }
+    let (labels, answers) = answer(workspace, suite, subject)?;
+    let report = Report::new(suite, subject.clone(), labels, answers)?;
+    let report_id = record(workspace, suite, &report)?;
+    Ok(evaluation(Some((report_id, report)), true))
+}
+
+/// The newest report of a subject on a suite whose bytes are in the store.
+pub fn report_of(
+    workspace: &Workspace<'_>,
+    suite: &SuiteId,
+    subject: &Subject,
+) -> Result<Option<(ReportId, Report)>, EvaluateError> {
+    let entries = workspace
+        .tenant()
+        .reports()
+        .of(&suite.digest(), &subject.digest()?)?;
+    let mut stored = entries
+        .iter()
+        .filter(|entry| workspace.store.contains(&entry.report));
+    match stored.next() {
+        Some(entry) => {
+            let id = ReportId::from(entry.report);
+            Ok(Some((id, Report::load(&workspace.store, &id)?)))
+        }
+        None => Ok(None),
+    }
+}
+
+/// A registered version as what answers.
+pub fn subject_of(version: &Version) -> Subject {
+    let manifest = &version.manifest;
+    Subject::Adapter {
+        base: manifest.base.tree.digest().into(),
+        adapter: manifest.adapter.tree,
+        dataset: Some(manifest.dataset.id.into()),
+        run: Some(manifest.run.id),
+    }
+}
+
+fn record(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    report: &Report,
+) -> Result<ReportId, EvaluateError> {
+    let suite_id = suite.store(&workspace.store)?;
+    let id = report.store(&workspace.store)?;
+    let tenant = workspace.tenant();
+    tenant
+        .suites()
+        .add(suite.name(), &suite.document()?, &workspace.act)?;
+    let entry = ReportEntry {
+        report: id.digest(),
+        suite: suite_id.digest(),
+        subject: report.subject.digest()?,
+    };
+    tenant.reports().add(&entry, &workspace.act)?;
+    Ok(id)
+}
+
+/// The labels a subject can say, and what it says to each case.
+fn answer(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    subject: &Subject,
+) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
+    match subject {
+        Subject::Majority { dataset } => majority(workspace, suite, dataset),
+        #[cfg(feature = "train")]
+        Subject::Adapter { base, adapter, .. } => {
+            super::local::adapter(workspace, suite, base, adapter)
+        }
+        #[cfg(feature = "train")]
+        Subject::Centroid { base, dataset } => {
+            super::local::centroid(workspace, suite, base, dataset)
+        }
+        #[cfg(not(feature = "train"))]
+        Subject::Adapter { .. } | Subject::Centroid { .. } => {
+            Err(EvaluateError::NoModels(Box::new(subject.clone())))
+        }
+    }
+}
+
+fn majority(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    id: &DatasetId,
+) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
+    let manifest = dataset::load(&workspace.store, id)?;
+    let rows = dataset::examples(&workspace.store, &manifest, SplitName::Train)?;
+    let label = eval::majority(rows.iter().filter_map(Example::label))
+        .ok_or(EvaluateError::NoLabels(*id))?;
+    let answers = suite
+        .cases()
+        .iter()
+        .map(|_| Answer::Label(label.to_owned()));
+    Ok((manifest.labels, answers.collect()))
+}

@@ -1,0 +1,97 @@
+//! Running models to answer a suite.
+
+use super::evaluate::EvaluateError;
+use super::workspace::Workspace;
+use crate::adapter::Adapter;
+use crate::base::network::Classifier;
+use crate::base::{self, BaseId, BaseManifest, BertConfig, Checkpoint, Pooling, Tokenizer};
+use crate::dataset::{self, DatasetId, Example, SplitName};
+use crate::digest::Digest;
+use crate::eval::{Answer, Centroids, EvalError, Local, Suite};
+use crate::store::TreeId;
+
+/// The labels of an adapter, and what it says to each case.
+pub(super) fn adapter(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    base: &BaseId,
+    id: &TreeId,
+) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
+    let adapter = Adapter::open(&workspace.store, id)?;
+    let record = &adapter.record;
+    if record.base.tree != base.digest() {
+        return Err(EvaluateError::OtherBase {
+            adapter: *id,
+            named: record.base.tree.into(),
+            base: *base,
+        });
+    }
+    let checkpoint = checkpoint(workspace, base)?;
+    let tokenizer = Digest::of(&checkpoint.tokenizer);
+    if record.tokenizer != tokenizer {
+        return Err(EvaluateError::OtherTokenizer {
+            adapter: *id,
+            named: record.tokenizer,
+            base: tokenizer,
+        });
+    }
+    let local = Local {
+        tokenizer: &Tokenizer::from_bytes(&checkpoint.tokenizer, record.max_length)?,
+        classifier: &Classifier::load_adapter(&checkpoint, &adapter).map_err(EvalError::Network)?,
+        reporter: workspace.act.reporter,
+    };
+    let answers = local.predict(&record.labels, &texts(suite))?;
+    Ok((record.labels.clone(), answers))
+}
+
+/// The labels of a dataset, and the one whose centroid is nearest to each case.
+pub(super) fn centroid(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    base: &BaseId,
+    id: &DatasetId,
+) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
+    let manifest = dataset::load(&workspace.store, id)?;
+    let rows = dataset::examples(&workspace.store, &manifest, SplitName::Train)?;
+    let labels: Vec<&str> = rows.iter().filter_map(Example::label).collect();
+    if labels.len() != rows.len() || labels.is_empty() {
+        return Err(EvaluateError::NoLabels(*id));
+    }
+    let checkpoint = checkpoint(workspace, base)?;
+    let config = BertConfig::parse(&checkpoint.config)?;
+    // The head is not used; two labels are the fewest that a classifier can have.
+    let classifier = Classifier::load(&checkpoint, Pooling::Mean, 2, None, 0);
+    let local = Local {
+        tokenizer: &Tokenizer::from_bytes(&checkpoint.tokenizer, config.max_position_embeddings)?,
+        classifier: &classifier.map_err(EvalError::Network)?,
+        reporter: workspace.act.reporter,
+    };
+    let questions: Vec<&str> = rows.iter().map(Example::question).collect();
+    let mut embeddings = Vec::new();
+    for (index, row) in local.embed(&questions)?.into_iter().enumerate() {
+        let text = |why| EvalError::Centroids(format!("training row {}: {why}", index + 1));
+        embeddings.extend(row.map_err(text)?);
+    }
+    let centroids = Centroids::fit(&labels, &embeddings, config.hidden_size)?;
+    let answer = |row: Result<Vec<f32>, String>| match row {
+        Ok(embedding) => centroids.answer(&embedding),
+        Err(why) => Answer::Error(why),
+    };
+    let answers = local.embed(&texts(suite))?.into_iter().map(answer);
+    Ok((centroids.labels(), answers.collect()))
+}
+
+fn checkpoint(workspace: &Workspace<'_>, id: &BaseId) -> Result<Checkpoint, EvaluateError> {
+    let record = workspace.tenant().bases().by_id(&id.digest())?;
+    let record = record.ok_or(EvaluateError::UnknownBase(*id))?;
+    let manifest = BaseManifest::decode(&record.document)?;
+    Ok(base::open(&workspace.store, &manifest)?)
+}
+
+fn texts(suite: &Suite) -> Vec<&str> {
+    suite
+        .cases()
+        .iter()
+        .map(|case| case.text.as_str())
+        .collect()
+}

@@ -1,0 +1,545 @@
+//! The job file: raw text in, checked job out, every fault at once.
+//!
+//! Keys are those that users of axolotl, TRL, PEFT and LLaMA-Factory write; where these differ, `foreign.rs` knows the other
+//! spellings and says ours.
+
+use std::path::Path;
+
+use regex::Regex;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::foreign;
+use super::job::{
+    CheckpointPlan, Evaluation, Job, JobLora, JobOptimizer, JobSchedule, Length, Metric,
+    OnOverlong, Rhythm, ScheduleName, Targets, Warmup, Watchdog,
+};
+use crate::base::Pooling;
+use crate::document::{Decimal, Fault, Faults, Source, suggest};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawJob {
+    version: u64,
+    kind: String,
+    name: Option<String>,
+    base: Option<String>,
+    dataset: Option<String>,
+    task: Option<String>,
+    pooling: Option<String>,
+    sequence_len: Option<usize>,
+    on_overlong: Option<String>,
+    max_dropped_fraction: Option<f64>,
+    #[serde(default)]
+    lora: RawLora,
+    #[serde(default)]
+    optimizer: RawOptimizer,
+    #[serde(default)]
+    lr_scheduler: RawSchedule,
+    micro_batch_size: Option<usize>,
+    gradient_accumulation_steps: Option<usize>,
+    num_epochs: Option<u64>,
+    max_steps: Option<u64>,
+    max_grad_norm: Option<f64>,
+    group_by_length: Option<bool>,
+    seed: Option<u64>,
+    eval: Option<RawEvaluation>,
+    #[serde(default)]
+    checkpoint: RawCheckpoint,
+    #[serde(default)]
+    watchdog: RawWatchdog,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawLora {
+    r: Option<usize>,
+    alpha: Option<f64>,
+    dropout: Option<f64>,
+    target_modules: Option<RawTargets>,
+    exclude_modules: Option<Vec<String>>,
+    use_rslora: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "write all-linear, a list of names, or {regex: …}"
+)]
+enum RawTargets {
+    Text(String),
+    Names(Vec<String>),
+    Regex(RawRegex),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRegex {
+    regex: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawOptimizer {
+    name: Option<String>,
+    learning_rate: Option<f64>,
+    betas: Option<[f64; 2]>,
+    eps: Option<f64>,
+    weight_decay: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawSchedule {
+    name: Option<String>,
+    warmup_ratio: Option<f64>,
+    warmup_steps: Option<u64>,
+    min_lr_ratio: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawEvaluation {
+    every_steps: Option<u64>,
+    every_epoch: Option<bool>,
+    metric: Option<String>,
+    early_stopping_patience: Option<u64>,
+    load_best: Option<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawCheckpoint {
+    every_steps: Option<u64>,
+    keep: Option<usize>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawWatchdog {
+    max_loss: Option<f64>,
+    patience: Option<u64>,
+}
+
+impl Job {
+    /// Reads and checks a job file.
+    ///
+    /// Defaults: mean pooling, 256 tokens, overlong rows are errors; LoRA r 8, alpha 16 on all linear modules; AdamW
+    /// with learning rate 2e-3, betas 0.9 and 0.999, eps 1e-8, no decay; linear schedule with 6 % warm-up; batches of 32
+    /// rows grouped by length; gradients clipped to 1; checkpoints every 200 steps, two kept. `name`, `base`, `dataset`,
+    /// `task`, `seed` and one of `num_epochs` and `max_steps` have none.
+    pub fn read(path: &Path) -> Result<Self, Faults> {
+        Self::parse(&Source::read(path)?)
+    }
+
+    /// Like [`read`](Self::read), from text.
+    pub fn parse(source: &Source) -> Result<Self, Faults> {
+        let raw: RawJob = source.parse().map_err(foreign::explain)?;
+        let mut check = Check {
+            source,
+            faults: Vec::new(),
+        };
+        let job = raw.validate(&mut check);
+        Faults::check(check.faults)?;
+        job.ok_or_else(|| source.fault("", "cannot be read").into())
+    }
+}
+
+/// Collects what is wrong.
+struct Check<'s> {
+    source: &'s Source,
+    faults: Vec<Fault>,
+}
+
+impl RawJob {
+    /// `None` only where a fault was added.
+    fn validate(self, check: &mut Check<'_>) -> Option<Job> {
+        if self.version != 1 {
+            check.fault("version", "this version of retune reads `version: 1`");
+        }
+        if self.kind != "TrainJob" {
+            check.fault("kind", "expected `kind: TrainJob`");
+        }
+        match self.task.as_deref() {
+            Some("seq_cls") => {}
+            Some(other) => check.fault(
+                "task",
+                format!("{other:?} is not supported; this version trains `seq_cls`"),
+            ),
+            None => check.fault("task", "is missing: write `task: seq_cls`"),
+        }
+        let length = length(check, self.num_epochs, self.max_steps);
+        let job = Job {
+            name: check
+                .required("name", self.name)
+                .filter(|name| !name.trim().is_empty())
+                .or_else(|| check.none("name", "must not be empty"))?,
+            base: check.text("base", self.base)?,
+            dataset: check.text("dataset", self.dataset)?,
+            pooling: check.word("pooling", self.pooling, Pooling::Mean, &["mean", "cls"]),
+            sequence_len: check.within("sequence_len", self.sequence_len, 256, 3, 1 << 20),
+            on_overlong: check.word(
+                "on_overlong",
+                self.on_overlong,
+                OnOverlong::Error,
+                &["error", "drop", "truncate_right"],
+            ),
+            max_dropped_fraction: check.number(
+                "max_dropped_fraction",
+                self.max_dropped_fraction,
+                0.0,
+                "from 0 to 1",
+                |x| (0.0..=1.0).contains(&x),
+            ),
+            lora: self.lora.validate(check),
+            optimizer: self.optimizer.validate(check),
+            lr_scheduler: self.lr_scheduler.validate(check),
+            micro_batch_size: check.within("micro_batch_size", self.micro_batch_size, 32, 1, 65536),
+            gradient_accumulation_steps: check.within(
+                "gradient_accumulation_steps",
+                self.gradient_accumulation_steps,
+                1,
+                1,
+                65536,
+            ),
+            length,
+            max_grad_norm: check.number(
+                "max_grad_norm",
+                self.max_grad_norm,
+                1.0,
+                "0 (no clipping) or positive",
+                |x| x >= 0.0,
+            ),
+            group_by_length: self.group_by_length.unwrap_or(true),
+            seed: check.required("seed", self.seed)?,
+            eval: self.eval.map(|eval| eval.validate(check)),
+            checkpoint: self.checkpoint.validate(check),
+            watchdog: self.watchdog.validate(check),
+        };
+        Some(job)
+    }
+}
+
+fn length(check: &mut Check<'_>, epochs: Option<u64>, steps: Option<u64>) -> Length {
+    let (key, length, count) = match (epochs, steps) {
+        (Some(epochs), None) => ("num_epochs", Length::Epochs(epochs), epochs),
+        (None, Some(steps)) => ("max_steps", Length::Steps(steps), steps),
+        (Some(_), Some(_)) => {
+            check.fault("max_steps", "write `num_epochs` or `max_steps`, not both");
+            return Length::Epochs(1);
+        }
+        (None, None) => {
+            check.fault("num_epochs", "write `num_epochs` or `max_steps`");
+            return Length::Epochs(1);
+        }
+    };
+    if count == 0 {
+        check.fault(key, "must be at least 1");
+    }
+    length
+}
+
+impl RawLora {
+    fn validate(self, check: &mut Check<'_>) -> JobLora {
+        if let Some(names) = &self.exclude_modules {
+            check.names("lora.exclude_modules", names);
+        }
+        JobLora {
+            r: check.within("lora.r", self.r, 8, 1, 4096),
+            alpha: check.number("lora.alpha", self.alpha, 16.0, "positive", |x| x > 0.0),
+            dropout: check.number(
+                "lora.dropout",
+                self.dropout,
+                0.0,
+                "at least 0 and below 1",
+                |x| (0.0..1.0).contains(&x),
+            ),
+            target_modules: self
+                .target_modules
+                .map_or(Targets::AllLinear, |targets| targets.validate(check)),
+            exclude_modules: self.exclude_modules,
+            use_rslora: self.use_rslora.unwrap_or(false),
+        }
+    }
+}
+
+impl RawTargets {
+    fn validate(self, check: &mut Check<'_>) -> Targets {
+        let key = "lora.target_modules";
+        match self {
+            Self::Text(text) if text == "all-linear" => Targets::AllLinear,
+            Self::Text(regex) | Self::Regex(RawRegex { regex }) => {
+                if let Err(error) = Regex::new(&format!("^(?:{regex})$")) {
+                    check.fault(
+                        key,
+                        format!("{regex:?} is not a regular expression: {error}"),
+                    );
+                }
+                Targets::Regex(regex)
+            }
+            Self::Names(names) => {
+                check.names(key, &names);
+                Targets::Names(names)
+            }
+        }
+    }
+}
+
+impl RawOptimizer {
+    fn validate(self, check: &mut Check<'_>) -> JobOptimizer {
+        if let Some(name) = self.name.filter(|name| name != "adamw") {
+            check.fault(
+                "optimizer.name",
+                format!("{name:?} is not supported; this version has `adamw`"),
+            );
+        }
+        let betas = self.betas.unwrap_or([0.9, 0.999]);
+        let beta = |check: &mut Check<'_>, beta| {
+            check.number(
+                "optimizer.betas",
+                Some(beta),
+                0.9,
+                "at least 0 and below 1 each",
+                |x| (0.0..1.0).contains(&x),
+            )
+        };
+        JobOptimizer {
+            learning_rate: check.number(
+                "optimizer.learning_rate",
+                self.learning_rate,
+                2e-3,
+                "positive",
+                |x| x > 0.0,
+            ),
+            betas: [beta(check, betas[0]), beta(check, betas[1])],
+            eps: check.number("optimizer.eps", self.eps, 1e-8, "positive", |x| x > 0.0),
+            weight_decay: check.number(
+                "optimizer.weight_decay",
+                self.weight_decay,
+                0.0,
+                "0 or positive",
+                |x| x >= 0.0,
+            ),
+        }
+    }
+}
+
+impl RawSchedule {
+    fn validate(self, check: &mut Check<'_>) -> JobSchedule {
+        let name = check.word(
+            "lr_scheduler.name",
+            self.name,
+            ScheduleName::Linear,
+            &["constant", "linear", "cosine"],
+        );
+        if name == ScheduleName::Constant && self.min_lr_ratio.is_some() {
+            check.fault(
+                "lr_scheduler.min_lr_ratio",
+                "a constant schedule does not fall; leave the key out",
+            );
+        }
+        if self.warmup_ratio.is_some() && self.warmup_steps.is_some() {
+            check.fault(
+                "lr_scheduler.warmup_steps",
+                "write `warmup_ratio` or `warmup_steps`, not both",
+            );
+        }
+        let fraction = |x| (0.0..=1.0).contains(&x);
+        let ratio = check.number(
+            "lr_scheduler.warmup_ratio",
+            self.warmup_ratio,
+            0.06,
+            "from 0 to 1",
+            fraction,
+        );
+        JobSchedule {
+            name,
+            warmup: self
+                .warmup_steps
+                .map_or(Warmup::Ratio(ratio), Warmup::Steps),
+            min_lr_ratio: check.number(
+                "lr_scheduler.min_lr_ratio",
+                self.min_lr_ratio,
+                0.0,
+                "from 0 to 1",
+                fraction,
+            ),
+        }
+    }
+}
+
+impl RawEvaluation {
+    fn validate(self, check: &mut Check<'_>) -> Evaluation {
+        let every = match (self.every_steps, self.every_epoch) {
+            (None, None | Some(true)) => Rhythm::Epoch,
+            (Some(0), _) => {
+                check.fault("eval.every_steps", "must be at least 1");
+                Rhythm::Epoch
+            }
+            (Some(steps), None | Some(false)) => Rhythm::Steps(steps),
+            (Some(_), Some(true)) => {
+                check.fault(
+                    "eval.every_epoch",
+                    "write `every_steps` or `every_epoch: true`, not both",
+                );
+                Rhythm::Epoch
+            }
+            (None, Some(false)) => {
+                check.fault(
+                    "eval.every_epoch",
+                    "say how often with `every_steps`, or leave `eval` out",
+                );
+                Rhythm::Epoch
+            }
+        };
+        if self.early_stopping_patience == Some(0) {
+            check.fault("eval.early_stopping_patience", "must be at least 1");
+        }
+        Evaluation {
+            every,
+            metric: check.word(
+                "eval.metric",
+                self.metric,
+                Metric::Accuracy,
+                &["accuracy", "macro_f1", "loss"],
+            ),
+            early_stopping_patience: self.early_stopping_patience,
+            load_best: self.load_best.unwrap_or(true),
+        }
+    }
+}
+
+impl RawCheckpoint {
+    fn validate(self, check: &mut Check<'_>) -> CheckpointPlan {
+        if self.every_steps == Some(0) {
+            check.fault("checkpoint.every_steps", "must be at least 1");
+        }
+        CheckpointPlan {
+            every_steps: self.every_steps.unwrap_or(200),
+            keep: check.within("checkpoint.keep", self.keep, 2, 1, 1000),
+        }
+    }
+}
+
+impl RawWatchdog {
+    fn validate(self, check: &mut Check<'_>) -> Watchdog {
+        if self.patience == Some(0) {
+            check.fault("watchdog.patience", "must be at least 1");
+        }
+        if self.patience.is_some() && self.max_loss.is_none() {
+            check.fault("watchdog.patience", "means nothing without `max_loss`");
+        }
+        let max_loss = self.max_loss.map(|loss| {
+            check.number("watchdog.max_loss", Some(loss), 0.0, "positive", |x| {
+                x > 0.0
+            })
+        });
+        Watchdog {
+            max_loss,
+            patience: self.patience.unwrap_or(3),
+        }
+    }
+}
+
+impl Check<'_> {
+    fn fault(&mut self, key: &str, message: impl Into<String>) {
+        self.faults.push(self.source.fault(key, message));
+    }
+
+    fn none<T>(&mut self, key: &str, message: &str) -> Option<T> {
+        // A missing key was told already.
+        if !self.faults.iter().any(|fault| fault.key == key) {
+            self.fault(key, message);
+        }
+        None
+    }
+
+    fn required<T>(&mut self, key: &str, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.fault(key, "is missing");
+        }
+        value
+    }
+
+    /// A text that means something else.
+    fn text<T: std::str::FromStr<Err = String>>(
+        &mut self,
+        key: &str,
+        value: Option<String>,
+    ) -> Option<T> {
+        match self.required(key, value)?.parse() {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.fault(key, why);
+                None
+            }
+        }
+    }
+
+    /// One of a few words, spelled as the type is stored.
+    fn word<T: DeserializeOwned>(
+        &mut self,
+        key: &str,
+        value: Option<String>,
+        default: T,
+        words: &[&str],
+    ) -> T {
+        let Some(text) = value else { return default };
+        let deserializer = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(&text);
+        if let Ok(value) = T::deserialize(deserializer) {
+            return value;
+        }
+        let known = words.join(", ");
+        let message = match suggest(&text, words.iter().copied()) {
+            Some(meant) => format!("{text:?} is not one of {known}; did you mean `{meant}`?"),
+            None => format!("{text:?} is not one of {known}"),
+        };
+        self.fault(key, message);
+        default
+    }
+
+    fn within(
+        &mut self,
+        key: &str,
+        value: Option<usize>,
+        default: usize,
+        least: usize,
+        most: usize,
+    ) -> usize {
+        let value = value.unwrap_or(default);
+        if !(least..=most).contains(&value) {
+            self.fault(
+                key,
+                format!("is {value}; it must be from {least} to {most}"),
+            );
+        }
+        value
+    }
+
+    fn number(
+        &mut self,
+        key: &str,
+        value: Option<f64>,
+        default: f64,
+        must: &str,
+        good: impl Fn(f64) -> bool,
+    ) -> Decimal {
+        let value = value.unwrap_or(default);
+        match Decimal::new(value) {
+            Ok(decimal) if good(value) => decimal,
+            _ => {
+                self.fault(key, format!("is {value}; it must be {must}"));
+                Decimal::default()
+            }
+        }
+    }
+
+    fn names(&mut self, key: &str, names: &[String]) {
+        if names.is_empty() {
+            self.fault(key, "names no module");
+        }
+        if names.iter().any(|name| name.trim().is_empty()) {
+            self.fault(key, "a name is empty");
+        }
+    }
+}

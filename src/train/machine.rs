@@ -1,0 +1,65 @@
+//! The machine that trains: what it is, and what only the caller can ask it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// Clock and meters; the library reads none itself.
+pub struct Machine<'a> {
+    /// What it is.
+    pub class: MachineClass,
+    /// The time now.
+    pub now: &'a dyn Fn() -> Timestamp,
+    /// Time since some fixed moment; never goes back.
+    pub elapsed: &'a dyn Fn() -> Duration,
+    /// The most memory that this process has held, in bytes, where the system tells.
+    pub peak_memory: &'a dyn Fn() -> Option<u64>,
+}
+
+/// What a run's speed and, in other programs, its bits depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineClass {
+    /// Such as `x86_64`.
+    pub arch: String,
+    /// The widest vector instructions used, such as `avx512`.
+    pub cpu: String,
+    /// Such as `linux`.
+    pub os: String,
+}
+
+impl MachineClass {
+    /// The machine that this code runs on.
+    pub fn this() -> Self {
+        Self {
+            arch: std::env::consts::ARCH.to_owned(),
+            cpu: vectors().to_owned(),
+            os: std::env::consts::OS.to_owned(),
+        }
+    }
+}
+
+/// `cpu x86_64 avx512 linux`.
+impl std::fmt::Display for MachineClass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cpu {} {} {}", self.arch, self.cpu, self.os)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn vectors() -> &'static str {
+    if is_x86_feature_detected!("avx512f") {
+        "avx512"
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        "avx2"
+    } else {
+        "sse2"
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn vectors() -> &'static str {
+    "baseline"
+}

@@ -1,0 +1,51 @@
+//! Training: a job file, the order of the data, the optimiser, the loop, checkpoints, and the record of a run.
+//!
+//! A run lives in `<runs>/<first 12 hex of its id>/` (see [`RunDir`]). It can be killed at any moment and resumed: the same job on
+//! the same data and base gives the same bytes, interrupted or not. Everything random comes from named streams of one
+//! seed ([`Streams`]), every sum has one order, and no time goes into the adapter.
+//!
+//! Only the loop needs the feature `train`; job files, schedules, checkpoints and records are read without it.
+
+#[cfg(feature = "train")]
+mod adapt;
+mod checkpoint;
+mod error;
+#[cfg(feature = "train")]
+mod evaluate;
+mod foreign;
+mod job;
+mod job_file;
+mod machine;
+mod metrics;
+mod optimizer;
+mod order;
+mod plan;
+#[cfg(feature = "train")]
+mod prepare;
+mod record;
+mod run;
+mod schedule;
+mod start;
+mod streams;
+mod tokens;
+#[cfg(feature = "train")]
+mod trainer;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::TrainError;
+pub use job::{
+    BaseRef, CheckpointPlan, DatasetRef, Evaluation, Job, JobLora, JobOptimizer, JobSchedule,
+    Length, Metric, OnOverlong, Rhythm, ScheduleName, Targets, Warmup, Watchdog,
+};
+pub use machine::{Machine, MachineClass};
+pub use metrics::Scores;
+pub use plan::{Memory, Plan};
+pub use record::{Best, End, RunRecord, Totals};
+pub use run::{Progress, RunDir, RunState, RunSummary, find_run, runs};
+pub use start::{RunId, RunStart};
+pub use streams::Streams;
+pub use tokens::TokenAccount;
+#[cfg(feature = "train")]
+pub use trainer::{Finished, Inputs, Outcome, plan, resume, start};

@@ -1,0 +1,392 @@
+use std::fs;
+
+use super::support::{Impatient, JOB, Project, complete, job, rows};
+use crate::fsio::Lock;
+use crate::progress::Silent;
+use crate::store::StoreError;
+use crate::time::Timestamp;
+use crate::train::{
+    End, Finished, Job, Outcome, RunDir, RunRecord, RunStart, RunState, TrainError, find_run, plan,
+    runs,
+};
+
+/// The lines of the metrics without how long each took.
+fn metrics(finished: &Finished) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(finished.dir.metrics()).unwrap();
+    let lines = text.lines().map(|line| {
+        let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+        value.as_object_mut().unwrap().remove("seconds").unwrap();
+        value
+    });
+    lines.collect()
+}
+
+fn adapter(finished: &Finished) -> Vec<u8> {
+    fs::read(finished.dir.adapter().join("adapter_model.safetensors")).unwrap()
+}
+
+#[test]
+fn a_run_learns_and_leaves_everything_behind() {
+    let project = Project::new();
+    let finished = project.complete(&job(&JOB.replace("num_epochs: 3", "num_epochs: 12")));
+    let lines = metrics(&finished);
+    let steps: Vec<_> = lines
+        .iter()
+        .filter(|line| line["event"] == "step")
+        .collect();
+    assert_eq!(steps.len(), 12 * 8);
+    let losses = |part: &[&serde_json::Value]| {
+        part.iter()
+            .map(|line| line["loss"].as_f64().unwrap())
+            .sum::<f64>()
+            / part.len() as f64
+    };
+    assert!(losses(&steps[88..]) < 0.7 * losses(&steps[..8]));
+
+    let record = &finished.record;
+    assert_eq!(record.end, End::Completed);
+    assert_eq!((record.totals.steps, record.totals.epochs), (96, 12));
+    assert_eq!(record.totals.examples, 12 * 30);
+    assert_eq!(record.totals.tokens, 12 * record.train.tokens);
+    let best = record.best.unwrap();
+    assert_eq!(record.adapter_step, best.step);
+    let evaluations = lines.iter().filter(|line| line["event"] == "evaluation");
+    let least = evaluations
+        .map(|line| line["loss"].as_f64().unwrap())
+        .fold(f64::MAX, f64::min);
+    assert_eq!(best.scores.loss.get(), least);
+
+    // Everything is in the store under its digest.
+    let stored = RunRecord::decode(&project.store.read(&finished.document).unwrap()).unwrap();
+    assert_eq!(stored, *record);
+    let start = project.store.read(&finished.run.digest()).unwrap();
+    assert_eq!(
+        RunStart::decode(&start).unwrap().id().unwrap(),
+        finished.run
+    );
+    let tree = project.store.read_tree(&record.adapter).unwrap();
+    assert_eq!(tree.entries(), record.files);
+    for entry in tree.entries() {
+        let bytes = project.store.read(&entry.sha256).unwrap();
+        assert_eq!(
+            *bytes,
+            fs::read(finished.dir.adapter().join(&entry.path)).unwrap()
+        );
+    }
+}
+
+#[test]
+fn the_same_job_gives_the_same_bytes_at_another_time() {
+    let mut project = Project::new();
+    let job = job(JOB);
+    let first = project.complete(&job);
+    project.now = Timestamp::from_unix(1_900_000_000);
+    let second = project.complete(&job);
+    assert_ne!(first.run, second.run);
+    assert_eq!(first.record.adapter, second.record.adapter);
+    assert_eq!(adapter(&first), adapter(&second));
+    assert_eq!(metrics(&first), metrics(&second));
+    let other = project.complete(&Job { seed: 12, ..job });
+    assert_ne!(first.record.adapter, other.record.adapter);
+}
+
+// 24 steps, 6 evaluations of one batch, each asked about once or twice: 40 questions reach every place.
+#[test]
+fn wherever_a_run_is_interrupted_the_adapter_is_the_same() {
+    let project = Project::new();
+    let job = job(JOB);
+    let whole = project.complete(&job);
+    let mut interruptions = 0;
+    for after in 0..40 {
+        let project = Project {
+            now: Timestamp::from_unix(after as i64),
+            ..Project::new()
+        };
+        let mut outcome = project.start(&job, &Impatient::after(after)).unwrap();
+        while let Outcome::Interrupted { dir, .. } = outcome {
+            interruptions += 1;
+            // Lines that were written after the checkpoint, and a checkpoint that was not finished.
+            let mut lines = fs::read_to_string(dir.metrics()).unwrap();
+            lines.push_str("{\"event\": \"st");
+            fs::write(dir.metrics(), lines).unwrap();
+            fs::create_dir_all(dir.checkpoints().join(".tmp-x/y")).unwrap();
+            outcome = project
+                .resume(dir.path(), &Impatient::after(after.max(1) * 3))
+                .unwrap();
+        }
+        let finished = complete(outcome);
+        assert_eq!(
+            finished.record.adapter, whole.record.adapter,
+            "after {after}"
+        );
+        assert_eq!(adapter(&finished), adapter(&whole));
+        assert_eq!(metrics(&finished), metrics(&whole), "after {after}");
+        assert!(!finished.dir.checkpoints().join(".tmp-x").exists() || after > 30);
+        let same = RunRecord {
+            run: whole.record.run,
+            finished_at: whole.record.finished_at,
+            ..finished.record
+        };
+        assert_eq!(same, whole.record);
+    }
+    assert!(interruptions > 40, "{interruptions}");
+}
+
+#[test]
+fn passes_of_one_step_are_one_mean() {
+    let project = Project::new();
+    let text = JOB
+        .replace("dropout: 0.1", "dropout: 0")
+        .replace("seed: 11", "seed: 11\ngroup_by_length: false");
+    let whole = project.complete(&job(
+        &text.replace("micro_batch_size: 4", "micro_batch_size: 8")
+    ));
+    let parts = text.replace(
+        "micro_batch_size: 4",
+        "micro_batch_size: 2\ngradient_accumulation_steps: 4",
+    );
+    let parts = project.complete(&job(&parts));
+    let steps = |finished: &Finished, key: &str| -> Vec<f64> {
+        let lines = metrics(finished);
+        let steps = lines.iter().filter(|line| line["event"] == "step");
+        steps.map(|line| line[key].as_f64().unwrap()).collect()
+    };
+    assert_eq!(steps(&whole, "rows"), steps(&parts, "rows"));
+    // 30 rows: the last step of each epoch has 6.
+    assert_eq!(steps(&whole, "rows")[..4], [8.0, 8.0, 8.0, 6.0]);
+    for key in ["loss", "grad_norm"] {
+        for (a, b) in steps(&whole, key).iter().zip(&steps(&parts, key)) {
+            // Sums of f32 in another order, over a dozen steps.
+            assert!((a - b).abs() < 1e-4 * a, "{key}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn training_stops_when_nothing_gets_better() {
+    let project = Project::new();
+    // Steps this small do not change f32 values, so no evaluation after the first is better.
+    let text = JOB.replace("5.0e-3", "1.0e-30").replace(
+        "metric: loss",
+        "metric: accuracy, early_stopping_patience: 2",
+    );
+    let finished = project.complete(&job(&text));
+    assert_eq!(finished.record.end, End::StoppedEarly);
+    assert_eq!(finished.record.totals.steps, 12);
+    assert_eq!(finished.record.adapter_step, 4);
+}
+
+#[test]
+fn the_last_weights_are_kept_on_request() {
+    let project = Project::new();
+    let best = project.complete(&job(&JOB.replace("5.0e-3", "0.5")));
+    let text = JOB
+        .replace("5.0e-3", "0.5")
+        .replace("metric: loss", "metric: loss, load_best: false");
+    let last = project.complete(&job(&text));
+    assert_eq!(last.record.adapter_step, 24);
+    assert_ne!(
+        best.record.adapter_step, 24,
+        "steps of this size do not end at the best"
+    );
+    assert_eq!(metrics(&best), metrics(&last));
+    assert_ne!(best.record.adapter, last.record.adapter);
+}
+
+#[test]
+fn the_watchdog_gives_up() {
+    let project = Project::new();
+    let text = format!("{JOB}watchdog: {{max_loss: 0.001, patience: 3}}\n");
+    let error = project.start(&job(&text), &Silent).unwrap_err();
+    assert!(
+        matches!(error, TrainError::Diverged { step: 3, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_changed_is_refused_on_resume() {
+    let mut project = Project::new();
+    let outcome = project.start(&job(JOB), &Impatient::after(8)).unwrap();
+    let Outcome::Interrupted { dir, run, .. } = outcome else {
+        panic!("not interrupted")
+    };
+    project.tool = "1.0.1";
+    let error = project.resume(dir.path(), &Silent).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("tool version is 1.0.0, now it is 1.0.1"),
+        "{error}"
+    );
+    project.tool = "1.0.0";
+    let other = Project::with_data(&rows(33, 0), None);
+    let dataset = std::mem::replace(&mut project.dataset, other.dataset.clone());
+    let error = project.resume(dir.path(), &Silent).unwrap_err();
+    assert!(error.to_string().contains("its dataset is"), "{error}");
+    assert!(error.is_usage());
+    project.dataset = dataset;
+
+    let lock = Lock::exclusive(&dir.path().join("lock")).unwrap();
+    assert!(matches!(project.resume(dir.path(), &Silent), Err(TrainError::Busy(id)) if id == run));
+    let state = runs(&project.runs()).unwrap().remove(0).state;
+    assert!(matches!(state, RunState::Running(Some(progress)) if progress.steps == 24));
+    drop(lock);
+
+    let start = fs::read_to_string(dir.path().join("start.json")).unwrap();
+    fs::write(
+        dir.path().join("start.json"),
+        start.replace("\"seed\": 11", "\"seed\": 12"),
+    )
+    .unwrap();
+    let error = project.resume(dir.path(), &Silent).unwrap_err();
+    assert!(error.is_integrity(), "{error}");
+    fs::write(dir.path().join("start.json"), start).unwrap();
+    let finished = complete(project.resume(dir.path(), &Silent).unwrap());
+    assert!(matches!(
+        project.resume(finished.dir.path(), &Silent),
+        Err(TrainError::Complete(_))
+    ));
+}
+
+#[test]
+fn a_killed_process_can_leave_the_adapter_but_no_record() {
+    let project = Project::new();
+    let finished = project.complete(&job(JOB));
+    fs::remove_file(finished.dir.path().join("run.json")).unwrap();
+    let again = complete(project.resume(finished.dir.path(), &Silent).unwrap());
+    assert_eq!(again.record, finished.record);
+    fs::remove_file(finished.dir.path().join("run.json")).unwrap();
+    let card = finished.dir.adapter().join("README.md");
+    fs::write(&card, "changed").unwrap();
+    let error = project.resume(finished.dir.path(), &Silent).unwrap_err();
+    assert!(error.is_integrity(), "{error}");
+}
+
+#[test]
+fn runs_are_listed_and_found_by_what_they_were_asked() {
+    let mut project = Project::new();
+    let job = job(JOB);
+    assert_eq!(runs(&project.runs()).unwrap(), []);
+    let Outcome::Interrupted { run: stopped, .. } =
+        project.start(&job, &Impatient::after(8)).unwrap()
+    else {
+        panic!("not interrupted")
+    };
+    let dataset = project.dataset.id().unwrap();
+    let fingerprint = |tool| job.fingerprint(dataset, project.base.id(), tool).unwrap();
+    let (same, other) = (fingerprint("1.0.0"), fingerprint("1.0.1"));
+    let found = find_run(&project.runs(), &same).unwrap().unwrap();
+    assert_eq!(found.id, stopped);
+    assert!(matches!(found.state, RunState::Interrupted(Some(progress)) if progress.step > 0));
+    project.now = Timestamp::from_unix(1_700_000_000);
+    let finished = project.complete(&job);
+    let found = find_run(&project.runs(), &same).unwrap().unwrap();
+    assert_eq!(
+        found.id, finished.run,
+        "a complete run comes before a newer one"
+    );
+    assert!(matches!(found.state, RunState::Complete(record) if *record == finished.record));
+    assert_eq!(find_run(&project.runs(), &other).unwrap(), None);
+    let ids: Vec<_> = runs(&project.runs())
+        .unwrap()
+        .iter()
+        .map(|run| run.id)
+        .collect();
+    assert_eq!(ids, [stopped, finished.run]);
+    let again = project.start(&job, &Silent).unwrap_err();
+    assert!(
+        matches!(again, TrainError::Exists { run, .. } if run == finished.run),
+        "{again}"
+    );
+    assert!(RunDir::open(&project.runs()).is_err());
+}
+
+#[test]
+fn faults_of_the_data_are_found_before_there_is_a_run() {
+    let long = format!(
+        "{{\"text\": \"{}\", \"label\": \"card\"}}\n",
+        "card ".repeat(60)
+    );
+    let bad = |train: &str, validation: Option<&str>, text: &str| {
+        let project = Project::with_data(train, validation);
+        let error = project.start(&job(text), &Silent).unwrap_err();
+        assert!(error.is_usage(), "{error}");
+        assert_eq!(runs(&project.runs()).unwrap(), []);
+        error.to_string()
+    };
+    let no_eval = JOB.replace("eval: {every_steps: 4, metric: loss}\n", "");
+    let train = rows(30, 0);
+    let new = "{\"text\": \"x\", \"label\": \"other\"}\n".to_owned();
+    assert_eq!(
+        bad(&train, Some(&(rows(3, 0) + &new)), JOB),
+        "line 4 of the validation split has the label \"other\", which no training row has"
+    );
+    assert!(bad(&train, None, JOB).contains("has no validation split"));
+    assert!(bad(&new.repeat(2), None, &no_eval).contains("1 different labels"));
+    let overlong = bad(&(train.clone() + &long), None, &no_eval);
+    assert!(
+        overlong.starts_with(
+            "1 rows of the train split are longer than sequence_len 48 (lines 31; the longest has"
+        ),
+        "{overlong}"
+    );
+    let drop = no_eval.replace("sequence_len: 48", "sequence_len: 48\non_overlong: drop");
+    assert!(bad(&(train.clone() + &long), None, &drop).contains("1 of 31 rows"));
+    let too_long = no_eval.replace("sequence_len: 48", "sequence_len: 49");
+    assert!(bad(&train, None, &too_long).contains("48 tokens at most"));
+    let target = no_eval.replace("r: 2", "r: 2, target_modules: [q_proj]");
+    assert!(bad(&train, None, &target).contains("q_proj"));
+}
+
+#[test]
+fn long_rows_are_dropped_or_cut_as_asked() {
+    let long = format!(
+        "{{\"text\": \"{}\", \"label\": \"card\"}}\n",
+        "card ".repeat(60)
+    );
+    let train = rows(30, 0) + &long;
+    let project = Project::with_data(&train, None);
+    let no_eval = JOB.replace("eval: {every_steps: 4, metric: loss}\n", "");
+    let plan = |policy: &str| {
+        let text = no_eval.replace("sequence_len: 48", &format!("sequence_len: 48\n{policy}"));
+        project
+            .with(|inputs| plan(&job(&text), inputs, &Silent))
+            .unwrap()
+    };
+    let dropped = plan("on_overlong: drop\nmax_dropped_fraction: 0.1");
+    assert_eq!(
+        (
+            dropped.train.rows,
+            dropped.train.kept,
+            dropped.train.dropped
+        ),
+        (31, 30, 1)
+    );
+    let cut = plan("on_overlong: truncate_right");
+    assert_eq!((cut.train.kept, cut.train.truncated), (31, 1));
+    assert_eq!(cut.train.tokens, dropped.train.tokens + 48);
+    assert_eq!(cut.train.longest, dropped.train.longest);
+    assert!(cut.train.longest > 60);
+    assert!(
+        cut.train.unknown > 0,
+        "digits are not in the tiny vocabulary"
+    );
+    assert_eq!((cut.steps_per_epoch, cut.steps), (8, 24));
+    // Two layers of query, key, value, attention output, two of the feed-forward, and the pooler: A and B of rank 2; the
+    // head of three labels.
+    let pair = |inputs: u64, outputs: u64| 2 * (inputs + outputs);
+    let layer = 4 * pair(32, 32) + pair(32, 56) + pair(56, 32);
+    let pooler = (cut.adapted_modules - 12) * pair(32, 32);
+    assert_eq!(cut.trainable_parameters, 2 * layer + pooler + 3 * 32 + 3);
+}
+
+#[test]
+fn a_store_that_lost_the_data_is_named() {
+    let project = Project::new();
+    let blob = project.dataset.splits.values().next().unwrap().blob;
+    fs::remove_file(project.store.path_of(&blob)).unwrap();
+    let error = project.start(&job(JOB), &Silent).unwrap_err();
+    assert!(error.is_integrity(), "{error}");
+    let _: fn(StoreError) -> TrainError = TrainError::from;
+}

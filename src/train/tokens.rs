@@ -1,0 +1,46 @@
+//! What became of the rows on their way to tokens.
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::Decimal;
+
+/// Rows and tokens of one split, counted before the first step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenAccount {
+    /// Rows of the split.
+    pub rows: u64,
+    /// Rows that are used.
+    pub kept: u64,
+    /// Rows left out because they are too long.
+    pub dropped: u64,
+    /// Rows used without their end.
+    pub truncated: u64,
+    /// Tokens of the rows that are used, special tokens included.
+    pub tokens: u64,
+    /// Tokens of the longest row of the split, before anything was cut off.
+    pub longest: u64,
+    /// Tokens that stand for something the tokenizer does not know.
+    pub unknown: u64,
+}
+
+impl TokenAccount {
+    /// The share of tokens that the tokenizer does not know.
+    pub fn unknown_share(&self) -> Decimal {
+        share(self.unknown, self.tokens)
+    }
+
+    /// The share of rows that were left out.
+    pub fn dropped_share(&self) -> Decimal {
+        share(self.dropped, self.rows)
+    }
+}
+
+fn share(part: u64, whole: u64) -> Decimal {
+    let share = if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    };
+    Decimal::new(share).unwrap_or_default()
+}

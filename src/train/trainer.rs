@@ -1,0 +1,636 @@
+//! The loop: steps, evaluations, checkpoints, and an adapter at the end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::adapt;
+use super::checkpoint::{Checkpoint, EvaluationState, Position, Shape, State};
+use super::error::TrainError;
+use super::evaluate::evaluate;
+use super::job::{Evaluation, Job, Metric, Rhythm};
+use super::machine::Machine;
+use super::metrics::{Line, MetricsLog, Scores};
+use super::optimizer::{AdamW, Rule, accumulate, clip};
+use super::plan::Plan;
+use super::prepare::{Prepared, prepare};
+use super::record::{Best, End, RunRecord, Totals};
+use super::run::RunDir;
+use super::schedule::Schedule;
+use super::start::{RunId, RunStart};
+use super::streams::Streams;
+use crate::base::BaseManifest;
+use crate::base::network::{DropoutKey, Parameter};
+use crate::dataset::DatasetManifest;
+use crate::digest::Digest;
+use crate::document::Decimal;
+use crate::fsio::{self, Lock};
+use crate::progress::{Event, Reporter, Unit};
+use crate::store::Store;
+
+/// What a run is made from, and where it happens.
+pub struct Inputs<'a> {
+    /// Holds dataset and base; gets the adapter and the run's documents.
+    pub store: &'a Store,
+    /// The frozen model that the job names.
+    pub base: &'a BaseManifest,
+    /// The examples that the job names.
+    pub dataset: &'a DatasetManifest,
+    /// The directory that all runs are in.
+    pub runs: &'a Path,
+    /// The version of this tool.
+    pub tool: &'a str,
+    /// Clock and meters.
+    pub machine: &'a Machine<'a>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The run is over.
+    Complete(Box<Finished>),
+    /// Someone asked to stop; a checkpoint was written.
+    Interrupted {
+        /// The run.
+        run: RunId,
+        /// Where it is.
+        dir: RunDir,
+        /// Optimiser steps taken.
+        step: u64,
+        /// Of how many.
+        steps: u64,
+    },
+}
+
+/// A completed run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The run.
+    pub run: RunId,
+    /// Where it is.
+    pub dir: RunDir,
+    /// What came of it.
+    pub record: RunRecord,
+    /// The digest of the record's bytes, by which the store has it.
+    pub document: Digest,
+}
+
+/// What the job would do. Nothing is written.
+pub fn plan(job: &Job, inputs: &Inputs<'_>, reporter: &dyn Reporter) -> Result<Plan, TrainError> {
+    Ok(prepare(job, inputs, reporter)?.plan)
+}
+
+/// Trains a job as a new run. Everything about job and data that can be wrong is found before the run exists.
+pub fn start(
+    job: &Job,
+    inputs: &Inputs<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Outcome, TrainError> {
+    for warning in job.warnings() {
+        reporter.report(&Event::Warning(&warning));
+    }
+    let prepared = prepare(job, inputs, reporter)?;
+    let start = RunStart {
+        job: job.clone(),
+        job_digest: job.digest()?,
+        dataset: inputs.dataset.id()?,
+        base: inputs.base.id(),
+        tool: inputs.tool.to_owned(),
+        machine: inputs.machine.class.clone(),
+        streams: Streams::of(job.seed),
+        started_at: (inputs.machine.now)(),
+    };
+    let document = start.encode()?;
+    let run = RunId::from(inputs.store.put_bytes(&document)?.digest);
+    let dir = RunDir::of(inputs.runs, run);
+    dir.create(run, &document)?;
+    let _lock = dir.lock(run)?;
+    Trainer::new(run, dir, start, prepared, inputs, reporter)?.run()
+}
+
+/// Goes on with a run from its newest checkpoint. Job, dataset, base and tool version must be those it began with.
+pub fn resume(
+    dir: &Path,
+    inputs: &Inputs<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Outcome, TrainError> {
+    let dir = RunDir::open(dir)?;
+    let (run, start) = dir.start()?;
+    let _lock: Lock = dir.lock(run)?;
+    if dir.record()?.is_some() {
+        return Err(TrainError::Complete(run));
+    }
+    check_unchanged(run, &start, inputs)?;
+    dir.clean()?;
+    let prepared = prepare(&start.job, inputs, reporter)?;
+    Trainer::new(run, dir, start, prepared, inputs, reporter)?.run()
+}
+
+fn check_unchanged(run: RunId, start: &RunStart, inputs: &Inputs<'_>) -> Result<(), TrainError> {
+    let pairs = [
+        (
+            "dataset",
+            start.dataset.to_string(),
+            inputs.dataset.id()?.to_string(),
+        ),
+        ("base", start.base.to_string(), inputs.base.id().to_string()),
+        ("tool version", start.tool.clone(), inputs.tool.to_owned()),
+    ];
+    match pairs.into_iter().find(|(_, was, now)| was != now) {
+        Some((what, was, now)) => Err(TrainError::Changed {
+            run,
+            what,
+            was,
+            now,
+        }),
+        None => Ok(()),
+    }
+}
+
+struct Trainer<'a> {
+    run: RunId,
+    dir: RunDir,
+    start: RunStart,
+    inputs: &'a Inputs<'a>,
+    reporter: &'a dyn Reporter,
+    prepared: Prepared,
+    schedule: Schedule,
+    shapes: Vec<Shape>,
+    weights: Vec<Vec<f32>>,
+    optimizer: AdamW,
+    best: Option<Vec<Vec<f32>>>,
+    state: State,
+    log: MetricsLog,
+    /// The step of the newest checkpoint.
+    saved_at: Option<u64>,
+    /// The batches of the current epoch.
+    batches: (u64, Vec<Vec<usize>>),
+    /// Tokens and seconds of this session, for the speed that is shown.
+    speed: (u64, f64),
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer at the run's newest checkpoint, or at its beginning.
+    fn new(
+        run: RunId,
+        dir: RunDir,
+        start: RunStart,
+        prepared: Prepared,
+        inputs: &'a Inputs<'a>,
+        reporter: &'a dyn Reporter,
+    ) -> Result<Self, TrainError> {
+        let shapes = shapes(prepared.classifier.parameters());
+        let found = Checkpoint::newest(&dir.checkpoints(), &shapes)?;
+        let saved_at = found.as_ref().map(|found| found.state.position.step);
+        let fresh = || fresh(run, &start, &prepared);
+        let checkpoint = found.unwrap_or_else(fresh);
+        let steps = prepared.plan.steps;
+        if checkpoint.state.run != run || checkpoint.state.steps != steps {
+            return Err(TrainError::Contradiction(
+                "its newest checkpoint belongs to another run".to_owned(),
+            ));
+        }
+        let log = MetricsLog::open(&dir.metrics(), checkpoint.state.metrics_length)?;
+        let mut trainer = Self {
+            schedule: Schedule::new(&start.job.lr_scheduler, steps),
+            optimizer: AdamW::new(
+                rule(&start.job),
+                checkpoint.state.position.step,
+                checkpoint.first,
+                checkpoint.second,
+            ),
+            weights: checkpoint.weights,
+            best: checkpoint.best,
+            state: checkpoint.state,
+            batches: (0, prepared.order.epoch(0)),
+            speed: (0, 0.0),
+            run,
+            dir,
+            start,
+            inputs,
+            reporter,
+            prepared,
+            shapes,
+            log,
+            saved_at,
+        };
+        trainer.prepared.classifier.set_weights(&trainer.weights)?;
+        trainer.open_epoch();
+        Ok(trainer)
+    }
+
+    /// Trains until the end or until someone asks to stop. What is due follows from the state alone, so a resumed run
+    /// does what an uninterrupted one does.
+    fn run(mut self) -> Result<Outcome, TrainError> {
+        self.reporter.report(&Event::Started {
+            what: "training",
+            total: Some(self.state.steps),
+            unit: Unit::Items,
+        });
+        self.advanced("");
+        loop {
+            if self.evaluation_due() && !self.evaluate()? {
+                return self.interrupt();
+            }
+            if let Some(end) = self.end() {
+                self.save()?;
+                let finished = self.finish(end)?;
+                return Ok(Outcome::Complete(Box::new(finished)));
+            }
+            if self.reporter.interrupted() {
+                return self.interrupt();
+            }
+            if self.checkpoint_due() {
+                self.save()?;
+            }
+            self.step()?;
+        }
+    }
+
+    fn interrupt(mut self) -> Result<Outcome, TrainError> {
+        self.save()?;
+        self.reporter.report(&Event::Finished);
+        Ok(Outcome::Interrupted {
+            run: self.run,
+            dir: self.dir,
+            step: self.state.position.step,
+            steps: self.state.steps,
+        })
+    }
+
+    fn end(&self) -> Option<End> {
+        let patience = self.evaluation().and_then(|e| e.early_stopping_patience);
+        if self.state.position.step >= self.state.steps {
+            Some(End::Completed)
+        } else if patience.is_some_and(|patience| self.state.evaluation.without_gain >= patience) {
+            Some(End::StoppedEarly)
+        } else {
+            None
+        }
+    }
+
+    fn evaluation(&self) -> Option<&Evaluation> {
+        self.prepared.evaluation.as_ref()
+    }
+
+    fn checkpoint_due(&self) -> bool {
+        let step = self.state.position.step;
+        step > 0 && step.is_multiple_of(self.start.job.checkpoint.every_steps)
+    }
+
+    fn evaluation_due(&self) -> bool {
+        let Position { step, batch, .. } = self.state.position;
+        let Some(evaluation) = self.evaluation() else {
+            return false;
+        };
+        if step == 0 || self.state.evaluation.at == Some(step) {
+            return false;
+        }
+        let rhythm = match evaluation.every {
+            Rhythm::Epoch => batch == 0,
+            Rhythm::Steps(steps) => step.is_multiple_of(steps),
+        };
+        rhythm || step >= self.state.steps
+    }
+
+    /// One optimiser step: passes over up to `gradient_accumulation_steps` micro-batches, as one mean over their rows.
+    fn step(&mut self) -> Result<(), TrainError> {
+        let began = self.elapsed();
+        let step = self.state.position.step;
+        let from = self.state.position.batch;
+        let batches = &self.batches.1;
+        let to = batches
+            .len()
+            .min(from + self.start.job.gradient_accumulation_steps);
+        let rows: usize = batches[from..to].iter().map(Vec::len).sum();
+        let mut sum: Option<Vec<Vec<f32>>> = None;
+        let (mut loss, mut tokens) = (0.0, 0);
+        for rows_of_batch in &batches[from..to] {
+            let batch = self.prepared.train.batch(rows_of_batch);
+            let scale = 1.0 / rows as f32;
+            let output = self
+                .prepared
+                .classifier
+                .train_step(&batch, scale, self.dropout())
+                .map_err(|source| TrainError::Step { step, source })?;
+            loss += output.loss_sum;
+            tokens += batch.tokens() as u64;
+            match &mut sum {
+                Some(sum) => accumulate(sum, &output.gradients),
+                None => sum = Some(output.gradients),
+            }
+            self.state.position.passes += 1;
+        }
+        let loss = loss / rows as f64;
+        let mut gradients = sum.unwrap_or_default();
+        let grad_norm = self.update(&mut gradients)?;
+        let position = &mut self.state.position;
+        position.step += 1;
+        position.batch = to;
+        position.examples += rows as u64;
+        position.tokens += tokens;
+        if position.batch == self.batches.1.len() {
+            position.epoch += 1;
+            position.batch = 0;
+            self.open_epoch();
+        }
+        let seconds = (self.elapsed() - began).as_secs_f64();
+        self.stepped(loss, grad_norm, rows, tokens, seconds)
+    }
+
+    fn dropout(&self) -> Option<DropoutKey> {
+        (self.start.job.lora.dropout.get() > 0.0).then_some(DropoutKey {
+            seed: self.start.streams.dropout,
+            step: self.state.position.passes,
+        })
+    }
+
+    /// Moves the weights; returns the length of the gradient before clipping.
+    fn update(&mut self, gradients: &mut [Vec<f32>]) -> Result<f64, TrainError> {
+        let step = self.state.position.step;
+        let norm = clip(gradients, self.start.job.max_grad_norm.get());
+        self.optimizer
+            .step(self.rate(step), &mut self.weights, gradients);
+        self.prepared
+            .classifier
+            .set_weights(&self.weights)
+            .map_err(|source| TrainError::Step { step, source })?;
+        Ok(norm)
+    }
+
+    fn rate(&self, step: u64) -> f64 {
+        self.start.job.optimizer.learning_rate.get() * self.schedule.factor(step)
+    }
+
+    /// Records a step that was taken, and looks whether the loss is still sound.
+    fn stepped(
+        &mut self,
+        loss: f64,
+        grad_norm: f64,
+        rows: usize,
+        tokens: u64,
+        seconds: f64,
+    ) -> Result<(), TrainError> {
+        let Position { step, epoch, .. } = self.state.position;
+        let learning_rate = self.rate(step - 1);
+        self.state.last_loss = Decimal::new(loss).ok();
+        self.state.training_seconds = plus(self.state.training_seconds, seconds);
+        self.speed = (self.speed.0 + tokens, self.speed.1 + seconds);
+        self.log.write(&Line::Step {
+            step,
+            epoch,
+            loss,
+            learning_rate,
+            grad_norm,
+            rows: rows as u64,
+            tokens,
+            seconds: thousandths(seconds),
+        })?;
+        let speed = self.speed.0 as f64 / self.speed.1.max(1e-9);
+        self.advanced(&format!(
+            "loss {loss:.4} · lr {learning_rate:.1e} · {speed:.0} tok/s"
+        ));
+        self.watch(step, loss)
+    }
+
+    fn watch(&mut self, step: u64, loss: f64) -> Result<(), TrainError> {
+        let watchdog = &self.start.job.watchdog;
+        let Some(limit) = watchdog.max_loss.map(Decimal::get) else {
+            return Ok(());
+        };
+        self.state.high_losses = if loss > limit {
+            self.state.high_losses + 1
+        } else {
+            0
+        };
+        if self.state.high_losses < watchdog.patience {
+            return Ok(());
+        }
+        Err(TrainError::Diverged {
+            step,
+            loss,
+            limit,
+            patience: watchdog.patience,
+        })
+    }
+
+    /// Looks at the validation split; `false` when someone asked to stop before all of it was seen.
+    fn evaluate(&mut self) -> Result<bool, TrainError> {
+        let (Some(rows), Some(evaluation)) =
+            (&self.prepared.validation, self.prepared.evaluation.clone())
+        else {
+            return Ok(true);
+        };
+        let began = self.elapsed();
+        self.advanced("evaluating");
+        let labels = &self.prepared.plan.labels;
+        let found = evaluate(&self.prepared.classifier, rows, labels, self.reporter)?;
+        let Some(scores) = found else {
+            return Ok(false);
+        };
+        let seconds = (self.elapsed() - began).as_secs_f64();
+        self.state.evaluating_seconds = plus(self.state.evaluating_seconds, seconds);
+        self.evaluated(scores, &evaluation, seconds)?;
+        Ok(true)
+    }
+
+    fn evaluated(
+        &mut self,
+        scores: Scores,
+        evaluation: &Evaluation,
+        seconds: f64,
+    ) -> Result<(), TrainError> {
+        let Position { step, epoch, .. } = self.state.position;
+        let known = self.state.evaluation.best.map(|best| best.scores);
+        let gain = known.is_none_or(|known| is_better(evaluation.metric, &scores, &known));
+        let state = &mut self.state.evaluation;
+        state.at = Some(step);
+        state.last = Some(scores);
+        state.without_gain += 1;
+        if gain {
+            state.without_gain = 0;
+            state.best = Some(Best { step, scores });
+            self.best = evaluation.load_best.then(|| self.weights.clone());
+        }
+        let (accuracy, macro_f1, loss) = (
+            scores.accuracy.get(),
+            scores.macro_f1.get(),
+            scores.loss.get(),
+        );
+        self.log.write(&Line::Evaluation {
+            step,
+            epoch,
+            loss,
+            accuracy,
+            macro_f1,
+            best: gain,
+            seconds: thousandths(seconds),
+        })?;
+        self.log.flush()?;
+        self.reporter.report(&Event::Note(&format!(
+            "step {step}: validation accuracy {accuracy:.4}, macro-F1 {macro_f1:.4}, loss {loss:.4}{}",
+            if gain { ", the best so far" } else { "" }
+        )));
+        Ok(())
+    }
+
+    /// Writes a checkpoint, unless there is one of this step.
+    fn save(&mut self) -> Result<(), TrainError> {
+        let step = self.state.position.step;
+        if self.saved_at == Some(step) {
+            return Ok(());
+        }
+        self.state.metrics_length = self.log.sync()?;
+        let (first, second) = self.optimizer.moments();
+        let checkpoint = Checkpoint {
+            state: self.state.clone(),
+            weights: self.weights.clone(),
+            first: first.to_vec(),
+            second: second.to_vec(),
+            best: self.best.clone(),
+        };
+        let keep = self.start.job.checkpoint.keep;
+        checkpoint.write(&self.dir.checkpoints(), &self.shapes, keep)?;
+        self.saved_at = Some(step);
+        Ok(())
+    }
+
+    /// Writes adapter and record.
+    fn finish(mut self, end: End) -> Result<Finished, TrainError> {
+        self.log.sync()?;
+        let mut adapter_step = self.state.position.step;
+        if let (Some(weights), Some(best)) = (&self.best, &self.state.evaluation.best) {
+            self.prepared.classifier.set_weights(weights)?;
+            adapter_step = best.step;
+        }
+        let tree = adapt::export(
+            &self.prepared,
+            &self.start,
+            self.inputs,
+            &self.dir.adapter(),
+        )?;
+        let record = RunRecord {
+            run: self.run,
+            job: self.start.job_digest,
+            end,
+            adapter: tree.id(),
+            files: tree.entries().to_vec(),
+            final_loss: self.state.last_loss.unwrap_or_default(),
+            last: self.state.evaluation.last,
+            best: self.state.evaluation.best,
+            adapter_step,
+            totals: self.totals(),
+            train: self.prepared.plan.train,
+            validation: self.prepared.plan.validation,
+            finished_at: (self.inputs.machine.now)(),
+        };
+        let bytes = record.encode()?;
+        let document = self.inputs.store.put_bytes(&bytes)?.digest;
+        fsio::write_atomic(&self.dir.record_file(), &bytes)?;
+        self.reporter.report(&Event::Finished);
+        Ok(Finished {
+            run: self.run,
+            dir: self.dir,
+            record,
+            document,
+        })
+    }
+
+    fn totals(&self) -> Totals {
+        let Position {
+            epoch,
+            step,
+            examples,
+            tokens,
+            ..
+        } = self.state.position;
+        let seconds = self.state.training_seconds.get();
+        let speed = |count: u64| {
+            let speed = count as f64 / seconds.max(1e-3);
+            Decimal::new((speed * 10.0).round() / 10.0).unwrap_or_default()
+        };
+        Totals {
+            steps: step,
+            epochs: epoch,
+            examples,
+            tokens,
+            wall_seconds: plus(
+                self.state.training_seconds,
+                self.state.evaluating_seconds.get(),
+            ),
+            tokens_per_second: speed(tokens),
+            examples_per_second: speed(examples),
+            peak_memory_bytes: (self.inputs.machine.peak_memory)(),
+        }
+    }
+
+    fn open_epoch(&mut self) {
+        let epoch = self.state.position.epoch;
+        if self.batches.0 != epoch {
+            self.batches = (epoch, self.prepared.order.epoch(epoch));
+        }
+    }
+
+    fn advanced(&self, note: &str) {
+        self.reporter.report(&Event::Advanced {
+            done: self.state.position.step,
+            note,
+        });
+    }
+
+    fn elapsed(&self) -> Duration {
+        (self.inputs.machine.elapsed)()
+    }
+}
+
+/// The beginning of a run.
+fn fresh(run: RunId, start: &RunStart, prepared: &Prepared) -> Checkpoint {
+    let weights = prepared.classifier.weights().to_vec();
+    let zeros: Vec<Vec<f32>> = weights.iter().map(|w| vec![0.0; w.len()]).collect();
+    Checkpoint {
+        state: State {
+            run,
+            streams: start.streams,
+            steps: prepared.plan.steps,
+            position: Position::default(),
+            metrics_length: 0,
+            evaluation: EvaluationState::default(),
+            last_loss: None,
+            high_losses: 0,
+            training_seconds: Decimal::default(),
+            evaluating_seconds: Decimal::default(),
+        },
+        weights,
+        first: zeros.clone(),
+        second: zeros,
+        best: None,
+    }
+}
+
+fn rule(job: &Job) -> Rule {
+    Rule {
+        betas: job.optimizer.betas.map(Decimal::get),
+        eps: job.optimizer.eps.get(),
+        weight_decay: job.optimizer.weight_decay.get(),
+    }
+}
+
+fn shapes(parameters: &[Parameter]) -> Vec<Shape> {
+    let shape = |p: &Parameter| (p.name.clone(), p.shape.clone());
+    parameters.iter().map(shape).collect()
+}
+
+fn is_better(metric: Metric, new: &Scores, old: &Scores) -> bool {
+    match metric {
+        Metric::Accuracy => new.accuracy > old.accuracy,
+        Metric::MacroF1 => new.macro_f1 > old.macro_f1,
+        Metric::Loss => new.loss < old.loss,
+    }
+}
+
+fn plus(sum: Decimal, seconds: f64) -> Decimal {
+    Decimal::new(thousandths(sum.get() + seconds)).unwrap_or(sum)
+}
+
+fn thousandths(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
