@@ -124,9 +124,10 @@ impl<'a> Side<'a> {
             prints: Vec::new(),
             labels: BTreeMap::new(),
         };
-        if manifest.split(name).is_none() {
+        let Some(split) = manifest.split(name) else {
             return Ok(side);
-        }
+        };
+        side.prints.reserve_exact(split.capacity());
         for row in rows(store, manifest, name)? {
             let row = row?;
             side.prints.push(Print::of(&row));

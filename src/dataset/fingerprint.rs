@@ -46,8 +46,8 @@ impl Print {
 /// A text without the differences that do not make it another question: Unicode compatibility forms (NFKC), case,
 /// punctuation and blanks.
 ///
-/// Case is folded by lower, upper and lower case in turn, which for all but a handful of characters is Unicode's
-/// full case folding (`ß`, `ẞ` and `SS` are one). Apostrophes vanish; other punctuation and every run of blanks
+/// Case is folded by lower, upper and lower case in turn, which tells the same characters apart as Unicode's full case
+/// folding does (`ß`, `ẞ` and `SS` are one), except that `ı` and `i` are one here too. Apostrophes vanish; other punctuation and every run of blanks
 /// become one blank. Signs with a meaning stay (`+ * / = < > % $ # & @ ^ | ~`, letters and digits of any script,
 /// emoji), and so does a hyphen before a digit: `-5` is not `5`. A text of punctuation alone keeps it.
 pub fn normalise(text: &str) -> String {

@@ -52,6 +52,14 @@ pub struct Split {
     pub format: Format,
 }
 
+impl Split {
+    /// Room to reserve for something per row: the recorded number, unless the file is too small for it to be true.
+    pub(super) fn capacity(&self) -> usize {
+        // The shortest row is `a,b` and a line feed.
+        usize::try_from(self.rows.min(self.size / 4)).unwrap_or(0)
+    }
+}
+
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

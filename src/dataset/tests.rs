@@ -204,6 +204,32 @@ fn reads_csv_with_quotes_line_breaks_and_its_own_column_names() {
 }
 
 #[test]
+fn csv_lines_are_right_across_every_buffer() {
+    let desk = Desk::new();
+    let mut text = "text,label\n".to_owned();
+    let mut line = 2;
+    let mut expected = Vec::new();
+    for n in 0..10_000_u64 {
+        // Rows of many lengths, so that buffers end in texts, in quoted line breaks and between `\r` and `\n`.
+        let filler = "x".repeat((n * 7919 % 61) as usize);
+        let row = match n % 4 {
+            0 => format!("{n}{filler},a\n"),
+            1 => format!("\"{n}\n{filler}\r\n\",a\r\n"),
+            2 => format!("{n}{filler},\"a\"\r\n"),
+            _ => format!("\"{n},{filler}\",a\n\n\r\n"),
+        };
+        expected.push(line);
+        line += row.matches('\n').count() as u64;
+        text.push_str(&row);
+    }
+    assert!(text.len() > 5 << 16);
+    let (_, manifest) = desk.train("a.csv", &text);
+    let found = rows(&desk.store, &manifest, SplitName::Train).unwrap();
+    let lines: Vec<u64> = found.map(|row| row.unwrap().line).collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn a_column_name_of_its_own_is_part_of_the_identity_only_when_it_matters() {
     let desk = Desk::new();
     let files: Files<'_> = &[(SplitName::Train, "a.jsonl", JSONL.as_bytes())];
@@ -674,6 +700,36 @@ fn stats_count_labels_lengths_repeats_and_leaks() {
         found,
         [("FOUR!", 3, 6), ("three?", 4, 4), ("One,  two", 5, 2)]
     );
+}
+
+#[test]
+fn overlaps_are_the_same_whichever_split_is_larger() {
+    let desk = Desk::new();
+    let (few, many): (Files<'_>, Files<'_>) = (
+        &[
+            (SplitName::Train, "a.csv", b"text,label\nA,x\na,y\nb,x\n"),
+            (
+                SplitName::Validation,
+                "b.csv",
+                b"text,label\na!,x\nb,x\nc,x\nd,x\n",
+            ),
+        ],
+        &[
+            (
+                SplitName::Train,
+                "a.csv",
+                b"text,label\nA,x\na,y\nb,x\ne,x\nf,x\n",
+            ),
+            (
+                SplitName::Validation,
+                "b.csv",
+                b"text,label\na!,x\nb,x\nc,x\nd,x\n",
+            ),
+        ],
+    );
+    let found = [few, many].map(|files| overlap(&desk.store, &desk.import(files).1).unwrap());
+    assert_eq!(found[0], found[1]);
+    assert_eq!((found[0][0].rows, found[0][0].conflicting), (2, 1));
 }
 
 #[test]

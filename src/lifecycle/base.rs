@@ -36,9 +36,21 @@ pub enum BaseActError {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The same files are recorded under this name with another source, and records never change.
+    #[error("{base} is recorded with {}, not with {given}", known.as_ref().map_or("no source".to_owned(), |s| format!("the source {s}")))]
+    OtherSource {
+        /// The record, as `name@label`.
+        base: String,
+        /// Its source.
+        known: Option<Source>,
+        /// What was given now.
+        given: Source,
+    },
 }
 
-/// Stores a Hugging Face folder as a base and records it under a name. The same files again change nothing.
+/// Stores a Hugging Face folder as a base and records it under a name.
+///
+/// The same files again change nothing; the source that was recorded first stays, and another one is refused.
 pub fn add_base(
     workspace: &Workspace<'_>,
     name: &BaseName,
@@ -54,16 +66,45 @@ pub fn add_base(
     } else {
         base::import(&workspace.store, dir, source, act.reporter)?
     };
-    let document = imported.manifest.encode()?;
-    let added = tenant.bases().add(name, &document, act)?;
+    let (manifest, ignored) = (imported.manifest, imported.ignored);
+    if let Some(base) = recorded(workspace, name, &manifest)? {
+        return Ok(AddedBase {
+            base,
+            new: false,
+            ignored,
+        });
+    }
+    let added = tenant.bases().add(name, &manifest.encode()?, act)?;
     Ok(AddedBase {
         base: KnownBase {
-            manifest: imported.manifest,
+            manifest,
             record: added.record,
         },
         new: added.new,
-        ignored: imported.ignored,
+        ignored,
     })
+}
+
+/// The record of the same files under the same name.
+fn recorded(
+    workspace: &Workspace<'_>,
+    name: &BaseName,
+    manifest: &BaseManifest,
+) -> Result<Option<KnownBase>, BaseActError> {
+    let known = match find_base(workspace, name, Some(&manifest.id().to_string())) {
+        Err(BaseActError::Registry(error)) if error.is_usage() => return Ok(None),
+        known => known?,
+    };
+    match &manifest.source {
+        Some(given) if known.manifest.source.as_ref() != Some(given) => {
+            Err(BaseActError::OtherSource {
+                base: format!("{}@{}", known.record.name, known.record.label),
+                known: known.manifest.source,
+                given: given.clone(),
+            })
+        }
+        _ => Ok(Some(known)),
+    }
 }
 
 /// The version of a base that `version` means (see [`Catalogue::find`](crate::registry::Catalogue::find)), or the

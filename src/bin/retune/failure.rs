@@ -215,6 +215,9 @@ impl From<BaseActError> for Failure {
         match error {
             BaseActError::Base(error) => error.into(),
             BaseActError::Registry(error) => error.into(),
+            BaseActError::OtherSource { .. } => Self::from_error(Exit::Usage, &error).hint(
+                "records never change; add the folder under another name to record another source",
+            ),
         }
     }
 }

@@ -95,6 +95,20 @@ fn a_source_is_a_repository_at_a_commit() {
     let revision = "0123456789abcdef0123456789abcdef01234567";
     let add = format!("base add tiny model --source acme/tiny --revision {revision}");
     env.run(&add).ok();
+    let without = env.run("base add tiny model").ok().stdout;
+    assert!(
+        without.contains("already there") && without.contains(revision),
+        "{without}"
+    );
+    let other = "base add tiny model --source acme/other --revision";
+    assert_snapshot!(env.run(&format!("{other} {revision}")), @"
+    $ retune base add tiny model --source acme/other --revision 0123456789abcdef0123456789abcdef01234567
+    --- stderr
+    error: tiny@20261123-c822a94cc584 is recorded with the source acme/tiny@0123456789abcdef0123456789abcdef01234567, not with acme/other@0123456789abcdef0123456789abcdef01234567
+      hint: records never change; add the folder under another name to record another source
+    --- exit 2
+    ");
+    env.run(&add.replace("tiny model", "other model")).ok();
     assert_snapshot!(env.run("base show tiny --format json"), @r#"
     $ retune base show tiny --format json
     {
