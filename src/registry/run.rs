@@ -6,7 +6,7 @@ use super::layout;
 use super::record::check_size;
 use super::tenant::{Added, Tenant};
 use super::transaction::{Step, Transaction};
-use super::view::View;
+use super::view::{Document, View, stems};
 use crate::digest::Digest;
 
 /// A run in the registry.
@@ -77,22 +77,23 @@ impl Runs<'_> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let view = self.tenant.view()?;
         let all = self.all(&view)?;
-        let means = |short: &str| {
-            digits.len() >= 4 && (short.starts_with(digits) || digits.starts_with(short))
+        let means = |file: &&Document| match digits.len() {
+            64 => digits.starts_with(&file.stem),
+            length => length >= 4 && file.stem.starts_with(digits),
         };
-        let hits: Vec<&(String, String)> = all.iter().filter(|(short, _)| means(short)).collect();
+        let hits: Vec<&Document> = all.iter().filter(means).collect();
         match hits.as_slice() {
             [] => Err(RegistryError::NotFound {
                 what: format!("run {text}"),
-                known: all.into_iter().rev().map(|(short, _)| short).collect(),
+                known: stems(all.iter().rev()),
             }),
-            [(short, path)] => Ok(RunRecord {
-                short: short.clone(),
-                document: view.expect(path)?,
+            [file] => Ok(RunRecord {
+                short: file.stem.clone(),
+                document: view.load(file)?,
             }),
             _ => Err(RegistryError::Ambiguous {
                 what: format!("run {text}"),
-                candidates: hits.into_iter().map(|(short, _)| short.clone()).collect(),
+                candidates: stems(hits),
             }),
         }
     }
@@ -102,9 +103,12 @@ impl Runs<'_> {
         let view = self.tenant.view()?;
         let mut records = Vec::new();
         for dir in self.months(&view)?.into_iter().rev() {
-            for short in view.newest_first(&dir, view.documents(&dir)?)? {
-                let document = view.expect(&format!("{dir}/{short}.json"))?;
-                records.push(RunRecord { short, document });
+            for file in view.newest_first(&dir, view.documents(&dir)?)? {
+                let document = view.load(&file)?;
+                records.push(RunRecord {
+                    short: file.stem,
+                    document,
+                });
             }
         }
         Ok(records)
@@ -126,14 +130,11 @@ impl Runs<'_> {
         Ok(None)
     }
 
-    /// The 12 digits and the path of every run, in the order of the months.
-    fn all(&self, view: &View<'_>) -> Result<Vec<(String, String)>, RegistryError> {
+    /// Every run, in the order of the months.
+    fn all(&self, view: &View<'_>) -> Result<Vec<Document>, RegistryError> {
         let mut all = Vec::new();
         for dir in self.months(view)? {
-            for short in view.documents(&dir)? {
-                let path = format!("{dir}/{short}.json");
-                all.push((short, path));
-            }
+            all.extend(view.documents(&dir)?);
         }
         Ok(all)
     }
