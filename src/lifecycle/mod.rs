@@ -13,6 +13,7 @@ mod judge;
 mod local;
 mod pin;
 mod promote;
+mod register;
 mod workspace;
 
 pub use base::{AddedBase, BaseActError, KnownBase, add_base, find_base};
@@ -23,4 +24,5 @@ pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge};
 pub use pin::{PinActError, PinChange, pin, pin_answers, update_pins};
 pub use promote::{PromoteError, Promotion, promote};
+pub use register::{RegisterError, register};
 pub use workspace::Workspace;

@@ -11,7 +11,7 @@ use crate::digest::Digest;
 
 /// A run in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunRecord {
+pub struct RecordedRun {
     /// The run's identity, or its first 12 hexadecimal digits where only the list was read.
     pub short: String,
     /// The exact bytes of the run record.
@@ -31,10 +31,10 @@ impl Runs<'_> {
         run: &Digest,
         document: &[u8],
         act: &Act<'_>,
-    ) -> Result<Added<RunRecord>, RegistryError> {
+    ) -> Result<Added<RecordedRun>, RegistryError> {
         check_size("run", document)?;
         let tenant = &self.tenant.name;
-        let record = RunRecord {
+        let record = RecordedRun {
             short: run.short(),
             document: document.to_vec(),
         };
@@ -61,19 +61,19 @@ impl Runs<'_> {
     }
 
     /// The run with this identity.
-    pub fn get(&self, run: &Digest) -> Result<Option<RunRecord>, RegistryError> {
+    pub fn get(&self, run: &Digest) -> Result<Option<RecordedRun>, RegistryError> {
         let view = self.tenant.view()?;
         let Some(path) = self.path_of(&view, run)? else {
             return Ok(None);
         };
-        Ok(Some(RunRecord {
+        Ok(Some(RecordedRun {
             short: run.short(),
             document: view.expect(&path)?,
         }))
     }
 
     /// The run whose identity begins like `text` (4 hexadecimal digits at least, or the full id).
-    pub fn find(&self, text: &str) -> Result<RunRecord, RegistryError> {
+    pub fn find(&self, text: &str) -> Result<RecordedRun, RegistryError> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let view = self.tenant.view()?;
         let all = self.all(&view)?;
@@ -87,7 +87,7 @@ impl Runs<'_> {
                 what: format!("run {text}"),
                 known: stems(all.iter().rev()),
             }),
-            [file] => Ok(RunRecord {
+            [file] => Ok(RecordedRun {
                 short: file.stem.clone(),
                 document: view.load(file)?,
             }),
@@ -99,13 +99,13 @@ impl Runs<'_> {
     }
 
     /// Every run, the newest month first, within a month as they came in.
-    pub fn list(&self) -> Result<Vec<RunRecord>, RegistryError> {
+    pub fn list(&self) -> Result<Vec<RecordedRun>, RegistryError> {
         let view = self.tenant.view()?;
         let mut records = Vec::new();
         for dir in self.months(&view)?.into_iter().rev() {
             for file in view.newest_first(&dir, view.documents(&dir)?)? {
                 let document = view.load(&file)?;
-                records.push(RunRecord {
+                records.push(RecordedRun {
                     short: file.stem,
                     document,
                 });

@@ -14,12 +14,14 @@ use retune::gate::GateError;
 use retune::git::GitError;
 use retune::lifecycle::{
     BaseActError, DatasetActError, EvaluateError, InitError, JudgeError, PinActError, PromoteError,
+    RegisterError,
 };
 use retune::pin::PinError;
 use retune::registry::RegistryError;
 use retune::scan::ScanError;
 use retune::scan::hook::HookError;
 use retune::store::StoreError;
+use retune::train::TrainError;
 
 use crate::exit::Exit;
 
@@ -345,6 +347,31 @@ impl From<HookError> for Failure {
             error @ (HookError::TwoForeign { .. } | HookError::Program(_)) => {
                 Self::from_error(Exit::Usage, &error)
             }
+        }
+    }
+}
+
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Self {
+        let exit = if error.is_integrity() {
+            Exit::Integrity
+        } else if error.is_usage() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        };
+        Self::from_error(exit, &error)
+    }
+}
+
+impl From<RegisterError> for Failure {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Registry(error) => error.into(),
+            RegisterError::Train(error) => error.into(),
+            RegisterError::Base(error) => error.into(),
+            RegisterError::Dataset(error) => error.into(),
+            RegisterError::Store(error) => error.into(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Whole conversations with the binary, as inline snapshots.
 
-mod gate;
 mod base;
 mod dataset;
+mod gate;
 mod init;
 mod model;
 mod pin;

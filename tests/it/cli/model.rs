@@ -1,5 +1,12 @@
+use std::path::Path;
+
 use insta::assert_snapshot;
+use retune::digest::Digest;
+use retune::document::{Decimal, Source};
 use retune::gate;
+use retune::train::{End, Job, MachineClass, RunRecord, RunStart, Streams, TokenAccount, Totals};
+
+use super::base::tiny_base;
 
 use crate::support::project::Project;
 
@@ -321,4 +328,130 @@ fn an_export_is_checked_byte_by_byte() {
     $ retune model verify --records-only
     registry of default sound: 1 versions, 0 moves of 0 aliases, 0 pieces of evidence, 2 records, 1 runs; 0 stored files re-read
     ");
+}
+
+const JOB: &str = "\
+version: 1
+kind: TrainJob
+name: tickets
+base: tiny
+dataset: tickets
+task: seq_cls
+sequence_len: 16
+micro_batch_size: 1
+num_epochs: 1
+seed: 11
+lora: {r: 2, alpha: 4, dropout: 0}
+optimizer: {learning_rate: 1.0e-3}
+";
+
+/// Records a run of a base and a dataset of the project, as training leaves it.
+fn run(project: &Project) -> Digest {
+    let env = &project.env;
+    env.write("train.jsonl", "{\"text\": \"a\", \"label\": \"yes\"}\n");
+    env.run("dataset add tickets --train train.jsonl").ok();
+    tiny_base(env);
+    env.run("base add tiny model").ok();
+    let (tenant, store) = (project.tenant(), &project.store);
+    let dataset = tenant
+        .datasets()
+        .newest(&"tickets".parse().unwrap())
+        .unwrap();
+    let base = tenant.bases().newest(&"tiny".parse().unwrap()).unwrap();
+    let source = Source::new(Path::new("job.yaml"), JOB.to_owned());
+    let job = Job::parse(&source).unwrap();
+    let at = project.act().at;
+    let start = RunStart {
+        job_digest: job.digest().unwrap(),
+        dataset: dataset.id.into(),
+        base: base.id.into(),
+        tool: "0.1.0".to_owned(),
+        machine: MachineClass {
+            arch: "x86_64".to_owned(),
+            cpu: "avx2".to_owned(),
+            os: "linux".to_owned(),
+        },
+        streams: Streams::of(job.seed),
+        started_at: at,
+        job,
+    };
+    let id = store.put_bytes(&start.encode().unwrap()).unwrap().digest;
+    let adapter = project.tree("adapter", "low rank");
+    let number = |value| Decimal::new(value).unwrap();
+    let record = RunRecord {
+        run: id.into(),
+        job: start.job_digest,
+        end: End::Completed,
+        adapter: adapter.id(),
+        files: adapter.entries().to_vec(),
+        final_loss: number(0.5),
+        last: None,
+        best: None,
+        adapter_step: 1,
+        totals: Totals {
+            steps: 1,
+            epochs: 1,
+            examples: 1,
+            tokens: 3,
+            wall_seconds: number(1.0),
+            tokens_per_second: number(3.0),
+            examples_per_second: number(1.0),
+            peak_memory_bytes: None,
+        },
+        train: TokenAccount {
+            rows: 1,
+            kept: 1,
+            dropped: 0,
+            truncated: 0,
+            tokens: 3,
+            longest: 3,
+            unknown: 0,
+        },
+        validation: None,
+        finished_at: at,
+    };
+    tenant
+        .runs()
+        .add(&id, &record.encode().unwrap(), &project.act())
+        .unwrap();
+    id
+}
+
+#[test]
+fn a_run_is_registered_once_with_everything_it_was_made_of() {
+    let project = Project::new();
+    let run = run(&project);
+    let register = format!("model register support --run {}", run.short());
+    assert_snapshot!(project.env.run("model register support --run 0000"), @"");
+    assert_snapshot!(project.env.run(&format!("{register} --dry-run")), @"");
+    assert_snapshot!(project.env.run("model list"), @"");
+    assert_snapshot!(project.env.run(&register), @"");
+    assert_snapshot!(project.env.run(&register), @"");
+    let version = project
+        .tenant()
+        .versions(&"support".parse().unwrap())
+        .unwrap()
+        .remove(0);
+    assert_snapshot!(project.env.run(&format!("model show {version}")), @"");
+}
+
+#[test]
+fn a_run_whose_bytes_changed_is_not_registered() {
+    let project = Project::new();
+    let run = run(&project);
+    let adapter = project.tree("adapter", "low rank");
+    for object in [run, adapter.entries()[0].sha256] {
+        let path = project.store.path_of(&object);
+        let sound = std::fs::read(&path).unwrap();
+        let mut bytes = sound.clone();
+        bytes[0] ^= 1;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let output = project
+            .env
+            .run(&format!("model register support --run {run}"));
+        assert_eq!(output.code, Some(14), "{output}");
+        std::fs::write(&path, sound).unwrap();
+    }
+    assert_eq!(project.env.run("model list").ok().stdout, "");
 }

@@ -2,7 +2,7 @@ use std::fs;
 
 use insta::assert_snapshot;
 
-use super::model::Project;
+use crate::support::project::Project;
 
 #[test]
 fn a_version_is_pinned_checked_and_listed() {
