@@ -13,30 +13,31 @@ fn a_version_is_pinned_checked_and_listed() {
     0 pins: in order
     ");
     assert_snapshot!(project.env.run(&format!("pin add {version} --dry-run")), @"
-    $ retune pin add support@20261123-0d994ac13a5b --dry-run
-    support pinned to default/support@20261123-0d994ac13a5b
+    $ retune pin add support@20261123-d4bee2f0a230 --dry-run
+    support pinned to default/support@20261123-d4bee2f0a230
     dry run: nothing was written
     ");
     assert_snapshot!(project.env.run(&format!("pin add {version}")), @"
-    $ retune pin add support@20261123-0d994ac13a5b
-    support pinned to default/support@20261123-0d994ac13a5b
+    $ retune pin add support@20261123-d4bee2f0a230
+    support pinned to default/support@20261123-d4bee2f0a230
     ");
     assert_snapshot!(project.env.run(&format!("pin add {version}")), @"
-    $ retune pin add support@20261123-0d994ac13a5b
-    support stays at default/support@20261123-0d994ac13a5b
+    $ retune pin add support@20261123-d4bee2f0a230
+    support stays at default/support@20261123-d4bee2f0a230
     ");
     assert_snapshot!(project.env.run("pin list"), @"
     $ retune pin list
     PIN      ASKED                                  LOCKED
-    support  default/support@20261123-0d994ac13a5b  20261123-0d994ac13a5b
+    support  default/support@20261123-d4bee2f0a230  20261123-d4bee2f0a230
     ");
     assert_snapshot!(project.env.run("pin check --locked"), @"
     $ retune pin check --locked
-    1 pins: in order
+    1 pin: in order
     ");
     assert_snapshot!(project.env.run("pin check --format json"), @r#"
     $ retune pin check --format json
     {
+      "damaged": false,
       "pins": 1,
       "problems": [],
       "schema": "retune.pin-check/1"
@@ -48,10 +49,22 @@ fn a_version_is_pinned_checked_and_listed() {
     version: 1
     # Whose datasets, runs and models these are.
     tenant: default
+
+    # Where the registry and the store are; these are the defaults.
+    # registry: .retune/registry
+    # store: .retune/store
+
+    # Versions that this repository uses. `retune pin update` writes what they are into retune.lock.
+    # pins:
+    #   support: {model: support, alias: production}
+
+    # What `retune scan` leaves out.
+    # scan:
+    #   exclude: [vendor/**]
     pins:
       support:
         model: support
-        version: "20261123-0d994ac13a5b"
+        version: "20261123-d4bee2f0a230"
     "#);
     assert_snapshot!(read("retune.lock"), @"
     # Written by `retune pin`. Commit it; do not edit it.
@@ -60,10 +73,10 @@ fn a_version_is_pinned_checked_and_listed() {
       support:
         asked:
           model: default/support
-          version: 20261123-0d994ac13a5b
+          version: 20261123-d4bee2f0a230
         locked:
-          version: 20261123-0d994ac13a5b
-          manifest: sha256:0d994ac13a5b493a066919e80aa897542407f3369c367ae284578ac6148a5db2
+          version: 20261123-d4bee2f0a230
+          manifest: sha256:d4bee2f0a230992687b5e762e92ac6b9db7bc8c650b3c9f68ecde8045435e4ba
           registry: .retune/registry
           base:
             source: sentence-transformers/all-MiniLM-L6-v2
@@ -88,7 +101,7 @@ fn what_can_move_is_not_pinned() {
     assert_snapshot!(project.env.run("pin add support@20261101-77ab"), @"
     $ retune pin add support@20261101-77ab
     --- stderr
-    error: there is no version support@20261101-77ab (there is 20261123-0d994ac13a5b)
+    error: there is no version support@20261101-77ab (there is 20261123-d4bee2f0a230)
     --- exit 2
     ");
     assert_snapshot!(project.env.run("pin update other"), @"
@@ -111,14 +124,14 @@ fn a_stale_a_missing_and_an_edited_lock_are_told_apart() {
     project.env.write("retune.yaml", &asks_two);
     assert_snapshot!(project.env.run("pin check --frozen"), @"
     $ retune pin check --frozen
-    support: retune.yaml asks for default/support@20261123-ad3dcffe7f5d, the lock was made for default/support@20261123-0d994ac13a5b
-    1 pins: 1 wrong
+    support: retune.yaml asks for default/support@20261123-90f825a8f4af, the lock was made for default/support@20261123-d4bee2f0a230
+    1 pin: 1 wrong
     see what would change: retune pin update --dry-run
     --- exit 10
     ");
     assert_snapshot!(project.env.run("pin update"), @"
     $ retune pin update
-    support pinned to default/support@20261123-ad3dcffe7f5d; before 20261123-0d994ac13a5b
+    support pinned to default/support@20261123-90f825a8f4af; before 20261123-d4bee2f0a230
     ");
     project.env.run("pin check").ok();
 
@@ -131,9 +144,9 @@ fn a_stale_a_missing_and_an_edited_lock_are_told_apart() {
     project.env.run("pin check --frozen").ok();
     assert_snapshot!(project.env.run("pin check"), @"
     $ retune pin check
-    support: version 20261123-0d994ac13a5b in the registry is not the one that was locked
-    1 pins: 1 wrong
-    see what would change: retune pin update --dry-run
+    support: version 20261123-d4bee2f0a230 in the registry is not the one that was locked
+    1 pin: 1 wrong
+    lock or registry was changed: compare retune.lock with its last commit, run retune model verify
     --- exit 14
     ");
 
@@ -151,7 +164,7 @@ fn a_stale_a_missing_and_an_edited_lock_are_told_apart() {
     assert_snapshot!(project.env.run("pin check"), @"
     $ retune pin check
     there is no retune.lock: nothing is pinned
-    1 pins: 1 wrong
+    1 pin: 1 wrong
     see what would change: retune pin update --dry-run
     --- exit 10
     ");
@@ -176,12 +189,12 @@ fn a_lock_in_conflict_is_chosen_anew() {
     assert_snapshot!(project.env.run("pin check"), @"
     $ retune pin check
     retune.lock holds the conflict markers of a merge
-    1 pins: 1 wrong
+    1 pin: 1 wrong
     see what would change: retune pin update --dry-run
     --- exit 10
     ");
     assert_snapshot!(project.env.run(&format!("pin add {one}")), @"
-    $ retune pin add support@20261123-0d994ac13a5b
+    $ retune pin add support@20261123-d4bee2f0a230
     --- stderr
     error: [ENV]/project/retune.lock holds the conflict markers of a merge
       hint: choose the versions anew: retune pin update
@@ -189,7 +202,7 @@ fn a_lock_in_conflict_is_chosen_anew() {
     ");
     assert_snapshot!(project.env.run("pin update"), @"
     $ retune pin update
-    support pinned to default/support@20261123-0d994ac13a5b
+    support pinned to default/support@20261123-d4bee2f0a230
     ");
     assert_eq!(
         fs::read_to_string(project.env.path("retune.lock")).unwrap(),
