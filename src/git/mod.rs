@@ -24,7 +24,7 @@ pub use configured::configured_identity;
 pub use error::GitError;
 pub use identity::{Identity, IdentityError};
 pub use index::{BlobId, TreeFile};
-pub use object::{Entry, EntryKind};
+pub use object::{Entry, EntryKind, ObjectId};
 pub use range::PushedRef;
 pub use reference::Advance;
 pub use repository::Repository;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use git2::{ErrorCode, ObjectType};
+use git2::{ErrorCode, ObjectType, Oid};
 
 use super::commit::CommitId;
 use super::error::{Doing, GitError};
@@ -15,7 +15,13 @@ pub struct Entry {
     pub name: String,
     /// What it is.
     pub kind: EntryKind,
+    /// The object behind the name.
+    pub object: ObjectId,
 }
+
+/// Names a blob or a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectId(Oid);
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,9 +43,14 @@ impl Repository {
         if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == 0o120_000 {
             return Ok(None);
         }
-        let blob = self.inner.find_blob(entry.id());
-        let blob = blob.doing(format!("read {path} of {commit}"), self.path())?;
-        Ok(Some(blob.content().to_vec()))
+        self.blob(ObjectId(entry.id())).map(Some)
+    }
+
+    /// The bytes of a file that [`list`](Repository::list) found; faster than looking its path up again.
+    pub fn blob(&self, object: ObjectId) -> Result<Vec<u8>, GitError> {
+        let blob = self.inner.find_blob(object.0);
+        let blob = blob.doing(format!("read blob {}", object.0), self.path())?;
+        Ok(blob.content().to_vec())
     }
 
     /// What a directory of a commit holds, sorted by name; empty when there is no such directory.
@@ -58,6 +69,7 @@ impl Repository {
                 Ok(name) => Ok(Entry {
                     name: name.to_owned(),
                     kind: kind(&entry),
+                    object: ObjectId(entry.id()),
                 }),
                 Err(error) => Err(error).doing(doing(), self.path()),
             })

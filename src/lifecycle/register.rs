@@ -5,17 +5,21 @@ use super::workspace::Workspace;
 use crate::base::BaseManifest;
 use crate::dataset;
 use crate::name::ModelName;
+use crate::train::TrainError;
 use crate::registry::{
     AdapterPart, Added, BasePart, DatasetPart, RegistryError, RunPart, Version, VersionManifest,
 };
 
 /// Registers the adapter of a run as a version of a model. The same run again changes nothing.
+///
+/// Every part is taken from the run's own documents, so the same run gives the same version.
 pub fn register(
     workspace: &Workspace<'_>,
     model: &ModelName,
     run: &TrainedRun,
+    licence: Option<String>,
 ) -> Result<Added<Version>, TrainActError> {
-    let version = version_of(workspace, model, run)?;
+    let version = version_of(workspace, model, run, licence)?;
     let tenant = workspace.tenant();
     Ok(tenant.register(&version.manifest, &workspace.store, &workspace.act)?)
 }
@@ -25,8 +29,13 @@ pub fn version_of(
     workspace: &Workspace<'_>,
     model: &ModelName,
     run: &TrainedRun,
+    licence: Option<String>,
 ) -> Result<Version, TrainActError> {
     let (start, record) = (&run.start, &run.record);
+    if start.job_digest != record.job {
+        let why = format!("the record of run {} is about another job", record.run);
+        return Err(TrainError::Contradiction(why).into());
+    }
     let dataset = dataset::load(&workspace.store, &start.dataset)?;
     let splits = dataset
         .splits
@@ -55,7 +64,7 @@ pub fn version_of(
             hardware: Some(start.machine.to_string()),
         },
         created: record.finished_at,
-        licence: None,
+        licence,
     };
     Ok(Version::of(manifest)?)
 }

@@ -140,7 +140,7 @@ impl Walk<'_> {
             Trained::Interrupted(_) => return Ok(End::Interrupted),
         };
         let mut summary = Summary::new(self.spec, &dataset, &base, &run);
-        let version = lifecycle::version_of(self.workspace, &self.spec.model, &run)?;
+        let version = lifecycle::version_of(self.workspace, &self.spec.model, &run, None)?;
         let current = lifecycle::current(self.workspace, &self.spec.model, &self.spec.promote)?;
         match current.filter(|current| current.version.id == version.id) {
             Some(current) => self.is_current(&version, &current, &mut summary)?,

@@ -130,13 +130,13 @@ impl Tenant<'_> {
         let mut events = Vec::new();
         for year in view.folders(&root)? {
             let dir = format!("{root}/{year}");
-            for stem in view.documents(&dir)? {
-                let path = format!("{dir}/{stem}.json");
-                let bytes = view.expect(&path)?;
+            for document in view.documents(&dir)? {
+                let path = &document.path;
+                let bytes = view.load(&document)?;
                 let id = EventId::from(Digest::of(&bytes));
-                let event: Event = decode(SCHEMA, &path, &bytes)?;
-                if event.path(&id) != path || event.tenant != self.name || event.model != *model {
-                    return Err(damaged(&path, "its content belongs elsewhere"));
+                let event: Event = decode(SCHEMA, path, &bytes)?;
+                if event.path(&id) != *path || event.tenant != self.name || event.model != *model {
+                    return Err(damaged(path, "its content belongs elsewhere"));
                 }
                 events.push((id, event));
             }

@@ -70,12 +70,14 @@ impl Tenant<'_> {
     ) -> Result<Vec<EvidenceRecord>, RegistryError> {
         let dir = layout::evidence(&self.name, &version.manifest.model, &version.label);
         let mut records = Vec::new();
-        for stem in view.newest_first(&dir, view.documents(&dir)?)? {
-            let path = format!("{dir}/{stem}.json");
-            let document = view.expect(&path)?;
+        for file in view.newest_first(&dir, view.documents(&dir)?)? {
+            let document = view.load(&file)?;
             let id = Digest::of(&document);
-            if id.hex()[..16] != *stem {
-                return Err(damaged(&path, format!("its content has the digest {id}")));
+            if id.hex()[..16] != file.stem {
+                return Err(damaged(
+                    &file.path,
+                    format!("its content has the digest {id}"),
+                ));
             }
             records.push(EvidenceRecord { id, document });
         }

@@ -39,7 +39,7 @@ pub use promote::{Decision, Refusal};
 pub use record::{Catalogue, Catalogued, Record};
 pub use report::{ReportEntry, Reports};
 pub use root::Registry;
-pub use run::{RunRecord, Runs};
+pub use run::{RecordedRun, Runs};
 pub use tenant::{Added, Tenant};
 pub use verify::{RegistryFault, Verification};
 pub use version::{

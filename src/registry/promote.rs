@@ -8,6 +8,7 @@ use super::bytes::check_bytes;
 use super::chain::Chain;
 use super::error::RegistryError;
 use super::event::{Event, EventId, EventKind, Target};
+use super::layout;
 use super::tenant::Tenant;
 use super::transaction::{Step, Transaction};
 use super::version::Version;
@@ -353,8 +354,8 @@ impl Tenant<'_> {
         let Some(judged) = judged else {
             return Ok(None);
         };
-        for stem in view.documents(&super::layout::model_versions(&self.name, model))? {
-            let version = self.load_version(view, model, &stem)?;
+        for document in view.documents(&layout::model_versions(&self.name, model))? {
+            let version = self.load_version(view, model, &document)?;
             if Judged::from(&version) == judged {
                 return Ok(Some(version));
             }

@@ -12,7 +12,7 @@ use super::layout;
 use super::root::parse_names;
 use super::tenant::{Added, Tenant};
 use super::transaction::{Step, Transaction};
-use super::view::{View, damaged};
+use super::view::{Document, View, damaged, reason, stems};
 use crate::digest::Digest;
 use crate::document::canonical::{self, CanonicalError};
 use crate::name::{BaseName, DatasetName, ParseNameError, SuiteName};
@@ -141,8 +141,8 @@ impl<'t, N: Catalogued> Catalogue<'t, N> {
         self.require(&view, name)?;
         let dir = self.dir(name);
         let mut labels = Vec::new();
-        for stem in newest_day_first(&view, &dir)? {
-            labels.push(label(&dir, &stem)?);
+        for document in newest_day_first(&view, &dir)? {
+            labels.push(label(&document)?);
         }
         Ok(labels)
     }
@@ -153,7 +153,7 @@ impl<'t, N: Catalogued> Catalogue<'t, N> {
         self.require(&view, name)?;
         let newest = newest_of_newest_day(&view, &self.dir(name))?;
         match newest {
-            Some(stem) => self.load(&view, name, &stem),
+            Some(document) => self.load(&view, name, &document),
             None => Err(self.missing(name.to_string(), Vec::new())),
         }
     }
@@ -163,20 +163,21 @@ impl<'t, N: Catalogued> Catalogue<'t, N> {
     pub fn find(&self, name: &N, text: &str) -> Result<Record<N>, RegistryError> {
         let view = self.tenant.view()?;
         self.require(&view, name)?;
-        let stems = view.documents(&self.dir(name))?;
-        let hits: Vec<&String> = stems.iter().filter(|stem| means(text, stem)).collect();
+        let documents = view.documents(&self.dir(name))?;
+        let means = |document: &&Document| means(text, &document.stem);
+        let hits: Vec<&Document> = documents.iter().filter(means).collect();
         match hits.as_slice() {
-            [] => Err(self.missing(format!("{name}@{text}"), stems)),
-            [stem] => {
-                let record = self.load(&view, name, stem)?;
+            [] => Err(self.missing(format!("{name}@{text}"), stems(&documents))),
+            [document] => {
+                let record = self.load(&view, name, document)?;
                 if text.starts_with("sha256:") && record.id.to_string() != text {
-                    return Err(self.missing(format!("{name}@{text}"), stems));
+                    return Err(self.missing(format!("{name}@{text}"), stems(&documents)));
                 }
                 Ok(record)
             }
             _ => Err(RegistryError::Ambiguous {
                 what: format!("{} {name}@{text}", N::NOUN),
-                candidates: hits.into_iter().cloned().collect(),
+                candidates: stems(hits),
             }),
         }
     }
@@ -205,11 +206,9 @@ impl<'t, N: Catalogued> Catalogue<'t, N> {
         view: &View<'_>,
         name: &N,
     ) -> Result<Vec<Record<N>>, RegistryError> {
-        let stems = view.documents(&self.dir(name))?;
-        stems
-            .iter()
-            .map(|stem| self.load(view, name, stem))
-            .collect()
+        let documents = view.documents(&self.dir(name))?;
+        let load = |document: &Document| self.load(view, name, document);
+        documents.iter().map(load).collect()
     }
 
     fn by_id_in(
@@ -219,9 +218,9 @@ impl<'t, N: Catalogued> Catalogue<'t, N> {
         id: &Digest,
     ) -> Result<Option<Record<N>>, RegistryError> {
         let ending = format!("-{}", id.short());
-        for stem in view.documents(&self.dir(name))? {
-            if stem.ends_with(&ending) {
-                let record = self.load(view, name, &stem)?;
+        for document in view.documents(&self.dir(name))? {
+            if document.stem.ends_with(&ending) {
+                let record = self.load(view, name, &document)?;
                 if record.id == *id {
                     return Ok(Some(record));
                 }
@@ -231,18 +230,17 @@ impl<'t, N: Catalogued> Catalogue<'t, N> {
     }
 
     /// Reads a document and checks that it is what its path says.
-    fn load(&self, view: &View<'_>, name: &N, stem: &str) -> Result<Record<N>, RegistryError> {
-        let dir = self.dir(name);
-        let path = format!("{dir}/{stem}.json");
-        let document = view.expect(&path)?;
-        let id = N::identify(&document).map_err(|error| damaged(&path, error.to_string()))?;
-        let label = label(&dir, stem)?;
-        if !stem.ends_with(&id.short()) {
-            return Err(damaged(&path, format!("its content has the identity {id}")));
+    fn load(&self, view: &View<'_>, name: &N, file: &Document) -> Result<Record<N>, RegistryError> {
+        let document = view.load(file)?;
+        let fault = |error: CanonicalError| damaged(&file.path, reason(&error));
+        let id = N::identify(&document).map_err(fault)?;
+        if !file.stem.ends_with(&format!("-{}", id.short())) {
+            let why = format!("its content has the identity {id}");
+            return Err(damaged(&file.path, why));
         }
         Ok(Record {
             name: name.clone(),
-            label,
+            label: label(file)?,
             id,
             document,
         })
@@ -291,9 +289,9 @@ pub(super) fn check_size(what: &'static str, document: &[u8]) -> Result<(), Regi
 }
 
 /// The `<YYYYMMDD>-<12 hex>` documents of a folder: later days first, within a day as they came in.
-pub(super) fn newest_day_first(view: &View<'_>, dir: &str) -> Result<Vec<String>, RegistryError> {
+pub(super) fn newest_day_first(view: &View<'_>, dir: &str) -> Result<Vec<Document>, RegistryError> {
     let mut ordered = view.newest_first(dir, view.documents(dir)?)?;
-    ordered.sort_by(|a, b| day(b).cmp(day(a)));
+    ordered.sort_by(|a, b| day(&b.stem).cmp(day(&a.stem)));
     Ok(ordered)
 }
 
@@ -301,21 +299,19 @@ pub(super) fn newest_day_first(view: &View<'_>, dir: &str) -> Result<Vec<String>
 pub(super) fn newest_of_newest_day(
     view: &View<'_>,
     dir: &str,
-) -> Result<Option<String>, RegistryError> {
-    let mut stems = view.documents(dir)?;
-    let newest = stems.iter().map(|stem| day(stem).to_owned()).max();
-    stems.retain(|stem| Some(day(stem)) == newest.as_deref());
-    Ok(view.newest_first(dir, stems)?.into_iter().next())
+) -> Result<Option<Document>, RegistryError> {
+    let mut documents = view.documents(dir)?;
+    let days = documents
+        .iter()
+        .map(|document| day(&document.stem).to_owned());
+    let newest = days.max();
+    documents.retain(|document| Some(day(&document.stem)) == newest.as_deref());
+    Ok(view.newest_first(dir, documents)?.into_iter().next())
 }
 
-pub(super) fn label(dir: &str, stem: &str) -> Result<VersionLabel, RegistryError> {
-    let parsed = stem.parse();
-    parsed.map_err(|_| {
-        damaged(
-            &format!("{dir}/{stem}.json"),
-            "its name is not a version label",
-        )
-    })
+fn label(document: &Document) -> Result<VersionLabel, RegistryError> {
+    let parsed = document.stem.parse();
+    parsed.map_err(|_| damaged(&document.path, "its name is not a version label"))
 }
 
 /// Whether `text`, as a person writes it, can mean the document `<YYYYMMDD>-<12 hex>`.

@@ -51,14 +51,13 @@ impl Reports<'_> {
             let ending = format!("-{}", entry.report.short());
             let record = entry.clone();
             let mut known = view.documents(&dir)?.into_iter();
-            if let Some(stem) = known.find(|stem| stem.ends_with(&ending)) {
-                let path = format!("{dir}/{stem}.json");
-                if view.expect(&path)? == document {
+            if let Some(file) = known.find(|file| file.stem.ends_with(&ending)) {
+                if view.load(&file)? == document {
                     return Ok(Step::Nothing(Added { record, new: false }));
                 }
                 return Err(RegistryError::Immutable {
                     what: format!("report {}", entry.report),
-                    path,
+                    path: file.path,
                 });
             }
             let label = VersionLabel::new(&act.at.day(), &entry.report);
@@ -75,12 +74,11 @@ impl Reports<'_> {
         let view = self.tenant.view()?;
         let dir = layout::reports(&self.tenant.name, suite, subject);
         let mut entries = Vec::new();
-        for stem in newest_day_first(&view, &dir)? {
-            let path = format!("{dir}/{stem}.json");
-            let entry: ReportEntry = decode(SCHEMA, &path, &view.expect(&path)?)?;
-            if !stem.ends_with(&entry.report.short()) {
+        for file in newest_day_first(&view, &dir)? {
+            let entry: ReportEntry = decode(SCHEMA, &file.path, &view.load(&file)?)?;
+            if !file.stem.ends_with(&entry.report.short()) {
                 return Err(damaged(
-                    &path,
+                    &file.path,
                     format!("it is about report {}", entry.report),
                 ));
             }

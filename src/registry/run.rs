@@ -6,12 +6,12 @@ use super::layout;
 use super::record::check_size;
 use super::tenant::{Added, Tenant};
 use super::transaction::{Step, Transaction};
-use super::view::View;
+use super::view::{Document, View, stems};
 use crate::digest::Digest;
 
 /// A run in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunRecord {
+pub struct RecordedRun {
     /// The run's identity, or its first 12 hexadecimal digits where only the list was read.
     pub short: String,
     /// The exact bytes of the run record.
@@ -31,10 +31,10 @@ impl Runs<'_> {
         run: &Digest,
         document: &[u8],
         act: &Act<'_>,
-    ) -> Result<Added<RunRecord>, RegistryError> {
+    ) -> Result<Added<RecordedRun>, RegistryError> {
         check_size("run", document)?;
         let tenant = &self.tenant.name;
-        let record = RunRecord {
+        let record = RecordedRun {
             short: run.short(),
             document: document.to_vec(),
         };
@@ -61,50 +61,54 @@ impl Runs<'_> {
     }
 
     /// The run with this identity.
-    pub fn get(&self, run: &Digest) -> Result<Option<RunRecord>, RegistryError> {
+    pub fn get(&self, run: &Digest) -> Result<Option<RecordedRun>, RegistryError> {
         let view = self.tenant.view()?;
         let Some(path) = self.path_of(&view, run)? else {
             return Ok(None);
         };
-        Ok(Some(RunRecord {
+        Ok(Some(RecordedRun {
             short: run.short(),
             document: view.expect(&path)?,
         }))
     }
 
     /// The run whose identity begins like `text` (4 hexadecimal digits at least, or the full id).
-    pub fn find(&self, text: &str) -> Result<RunRecord, RegistryError> {
+    pub fn find(&self, text: &str) -> Result<RecordedRun, RegistryError> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let view = self.tenant.view()?;
         let all = self.all(&view)?;
-        let means = |short: &str| {
-            digits.len() >= 4 && (short.starts_with(digits) || digits.starts_with(short))
+        let means = |file: &&Document| match digits.len() {
+            64 => digits.starts_with(&file.stem),
+            length => length >= 4 && file.stem.starts_with(digits),
         };
-        let hits: Vec<&(String, String)> = all.iter().filter(|(short, _)| means(short)).collect();
+        let hits: Vec<&Document> = all.iter().filter(means).collect();
         match hits.as_slice() {
             [] => Err(RegistryError::NotFound {
                 what: format!("run {text}"),
-                known: all.into_iter().rev().map(|(short, _)| short).collect(),
+                known: stems(all.iter().rev()),
             }),
-            [(short, path)] => Ok(RunRecord {
-                short: short.clone(),
-                document: view.expect(path)?,
+            [file] => Ok(RecordedRun {
+                short: file.stem.clone(),
+                document: view.load(file)?,
             }),
             _ => Err(RegistryError::Ambiguous {
                 what: format!("run {text}"),
-                candidates: hits.into_iter().map(|(short, _)| short.clone()).collect(),
+                candidates: stems(hits),
             }),
         }
     }
 
     /// Every run, the newest month first, within a month as they came in.
-    pub fn list(&self) -> Result<Vec<RunRecord>, RegistryError> {
+    pub fn list(&self) -> Result<Vec<RecordedRun>, RegistryError> {
         let view = self.tenant.view()?;
         let mut records = Vec::new();
         for dir in self.months(&view)?.into_iter().rev() {
-            for short in view.newest_first(&dir, view.documents(&dir)?)? {
-                let document = view.expect(&format!("{dir}/{short}.json"))?;
-                records.push(RunRecord { short, document });
+            for file in view.newest_first(&dir, view.documents(&dir)?)? {
+                let document = view.load(&file)?;
+                records.push(RecordedRun {
+                    short: file.stem,
+                    document,
+                });
             }
         }
         Ok(records)
@@ -126,14 +130,11 @@ impl Runs<'_> {
         Ok(None)
     }
 
-    /// The 12 digits and the path of every run, in the order of the months.
-    fn all(&self, view: &View<'_>) -> Result<Vec<(String, String)>, RegistryError> {
+    /// Every run, in the order of the months.
+    fn all(&self, view: &View<'_>) -> Result<Vec<Document>, RegistryError> {
         let mut all = Vec::new();
         for dir in self.months(view)? {
-            for short in view.documents(&dir)? {
-                let path = format!("{dir}/{short}.json");
-                all.push((short, path));
-            }
+            all.extend(view.documents(&dir)?);
         }
         Ok(all)
     }

@@ -97,10 +97,10 @@ impl Check<'_> {
         let tenant = self.tenant;
         let dir = layout::model_versions(&tenant.name, model);
         let mut targets = Vec::new();
-        for stem in self.view.documents(&dir)? {
+        for document in self.view.documents(&dir)? {
             self.found.versions += 1;
-            let what = format!("{model}@{stem}");
-            let loaded = tenant.load_version(&self.view, model, &stem);
+            let what = format!("{model}@{}", document.stem);
+            let loaded = tenant.load_version(&self.view, model, &document);
             if let Some(version) = self.note(&what, loaded)? {
                 self.version(&what, &version)?;
                 targets.push(Target::from(&version));

@@ -10,7 +10,7 @@ use super::layout;
 use super::record::newest_day_first;
 use super::root::parse_names;
 use super::tenant::Tenant;
-use super::view::{View, damaged, decode};
+use super::view::{Document, View, damaged, decode, stems};
 use crate::digest::{Digest, Hasher};
 use crate::document::canonical::{self, CanonicalError};
 use crate::name::{ModelName, TenantName};
@@ -220,9 +220,9 @@ impl Tenant<'_> {
         let view = self.view()?;
         self.require_model(&view, model)?;
         let dir = layout::model_versions(&self.name, model);
-        let stems = newest_day_first(&view, &dir)?;
-        let load = |stem: &String| self.load_version(&view, model, stem);
-        stems.iter().map(load).collect()
+        let documents = newest_day_first(&view, &dir)?;
+        let load = |document: &Document| self.load_version(&view, model, document);
+        documents.iter().map(load).collect()
     }
 
     /// The version that a reference means now.
@@ -270,16 +270,17 @@ impl Tenant<'_> {
         id: &VersionId,
     ) -> Result<Version, RegistryError> {
         let ending = format!("-{}", id.short());
-        let stems = view.documents(&layout::model_versions(&self.name, model))?;
-        for stem in stems.iter().filter(|stem| stem.ends_with(&ending)) {
-            let version = self.load_version(view, model, stem)?;
+        let documents = view.documents(&layout::model_versions(&self.name, model))?;
+        let named = |document: &&Document| document.stem.ends_with(&ending);
+        for document in documents.iter().filter(named) {
+            let version = self.load_version(view, model, document)?;
             if version.id == *id {
                 return Ok(version);
             }
         }
         Err(RegistryError::NotFound {
             what: format!("version {model}@{id}"),
-            known: stems,
+            known: stems(&documents),
         })
     }
 
@@ -289,20 +290,18 @@ impl Tenant<'_> {
         model: &ModelName,
         label: &VersionLabel,
     ) -> Result<Version, RegistryError> {
-        let stems = view.documents(&layout::model_versions(&self.name, model))?;
-        let hits: Vec<&String> = stems
-            .iter()
-            .filter(|stem| stem.starts_with(label.as_str()))
-            .collect();
+        let documents = view.documents(&layout::model_versions(&self.name, model))?;
+        let means = |document: &&Document| document.stem.starts_with(label.as_str());
+        let hits: Vec<&Document> = documents.iter().filter(means).collect();
         match hits.as_slice() {
-            [stem] => self.load_version(view, model, stem),
+            [document] => self.load_version(view, model, document),
             [] => Err(RegistryError::NotFound {
                 what: format!("version {model}@{label}"),
-                known: stems,
+                known: stems(&documents),
             }),
             _ => Err(RegistryError::Ambiguous {
                 what: format!("version {model}@{label}"),
-                candidates: hits.into_iter().cloned().collect(),
+                candidates: stems(hits),
             }),
         }
     }
@@ -312,22 +311,22 @@ impl Tenant<'_> {
         &self,
         view: &View<'_>,
         model: &ModelName,
-        stem: &str,
+        document: &Document,
     ) -> Result<Version, RegistryError> {
-        let path = format!("{}/{stem}.json", layout::model_versions(&self.name, model));
-        let bytes = view.expect(&path)?;
+        let path = &document.path;
+        let bytes = view.load(document)?;
         let id = VersionId::of(&bytes);
-        let manifest: VersionManifest = decode(SCHEMA, &path, &bytes)?;
+        let manifest: VersionManifest = decode(SCHEMA, path, &bytes)?;
         let label = VersionLabel::new(&manifest.created.day(), &id.digest());
-        if label.as_str() != stem {
-            return Err(damaged(&path, format!("its content is version {label}")));
+        if label.as_str() != document.stem {
+            return Err(damaged(path, format!("its content is version {label}")));
         }
         if manifest.tenant != self.name || manifest.model != *model {
             let owner = format!("{}/{}", manifest.tenant, manifest.model);
-            return Err(damaged(&path, format!("it is a version of {owner}")));
+            return Err(damaged(path, format!("it is a version of {owner}")));
         }
         let trees = manifest.base_tree().and(manifest.adapter_tree());
-        trees.map_err(|error| damaged(&path, error.to_string()))?;
+        trees.map_err(|error| damaged(path, error.to_string()))?;
         Ok(Version {
             id,
             label,

@@ -7,8 +7,16 @@ use serde::de::DeserializeOwned;
 use super::error::RegistryError;
 use super::layout;
 use crate::document::canonical;
-use crate::git::{CommitId, EntryKind, Repository};
+use crate::git::{CommitId, EntryKind, ObjectId, Repository};
 use crate::name::TenantName;
+
+/// A `<stem>.json` file of the registry, found but not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Document {
+    pub(super) stem: String,
+    pub(super) path: String,
+    object: ObjectId,
+}
 
 /// One state of the registry. Reads through one view never mix two states.
 pub(super) struct View<'r> {
@@ -27,20 +35,26 @@ impl View<'_> {
             .ok_or_else(|| damaged(path, "it is missing"))
     }
 
-    /// The names of the files in a folder, without the ending `.json` that each must have.
-    pub(super) fn documents(&self, dir: &str) -> Result<Vec<String>, RegistryError> {
+    /// The documents in a folder, sorted by name; nothing else may be there.
+    pub(super) fn documents(&self, dir: &str) -> Result<Vec<Document>, RegistryError> {
         let entries = self.git.list(self.commit, dir)?;
-        let stems = entries.into_iter().map(|entry| {
-            let stem = entry.name.strip_suffix(".json");
-            match stem.filter(|_| entry.kind == EntryKind::File) {
-                Some(stem) => Ok(stem.to_owned()),
-                None => Err(damaged(
-                    &format!("{dir}/{}", entry.name),
-                    "it does not belong here",
-                )),
+        let documents = entries.into_iter().map(|entry| {
+            let path = format!("{dir}/{}", entry.name);
+            match entry.name.strip_suffix(".json") {
+                Some(stem) if entry.kind == EntryKind::File => Ok(Document {
+                    stem: stem.to_owned(),
+                    object: entry.object,
+                    path,
+                }),
+                _ => Err(damaged(&path, "it does not belong here")),
             }
         });
-        stems.collect()
+        documents.collect()
+    }
+
+    /// A document's bytes.
+    pub(super) fn load(&self, document: &Document) -> Result<Vec<u8>, RegistryError> {
+        Ok(self.git.blob(document.object)?)
     }
 
     /// The names of the files in a folder.
@@ -80,9 +94,9 @@ impl View<'_> {
     pub(super) fn newest_first(
         &self,
         dir: &str,
-        names: Vec<String>,
-    ) -> Result<Vec<String>, RegistryError> {
-        let mut left: BTreeSet<String> = names.into_iter().collect();
+        documents: Vec<Document>,
+    ) -> Result<Vec<Document>, RegistryError> {
+        let mut left = documents;
         let mut order = Vec::with_capacity(left.len());
         for commit in self.git.history(self.commit) {
             if left.len() <= 1 {
@@ -95,19 +109,22 @@ impl View<'_> {
             if self.git.unchanged(commit.id, *parent, dir)? {
                 continue;
             }
-            let before = View {
-                git: self.git,
-                commit: *parent,
-            };
-            let before: BTreeSet<String> = before.documents(dir)?.into_iter().collect();
-            let (older, added): (_, BTreeSet<String>) =
-                left.into_iter().partition(|name| before.contains(name));
+            let before = self.git.list(*parent, dir)?;
+            let before: BTreeSet<String> = before.into_iter().map(|entry| entry.name).collect();
+            let known = |document: &Document| before.contains(&format!("{}.json", document.stem));
+            let (older, added): (Vec<_>, Vec<_>) = left.into_iter().partition(known);
             left = older;
             order.extend(added);
         }
         order.extend(left);
         Ok(order)
     }
+}
+
+/// The names of documents, to list in a message.
+pub(super) fn stems<'d>(documents: impl IntoIterator<Item = &'d Document>) -> Vec<String> {
+    let documents = documents.into_iter();
+    documents.map(|document| document.stem.clone()).collect()
 }
 
 /// Decodes a canonical document of the registry.
@@ -127,7 +144,7 @@ pub(super) fn damaged(path: &str, why: impl Into<String>) -> RegistryError {
 }
 
 /// An error and everything below it on one line.
-fn reason(error: &dyn std::error::Error) -> String {
+pub(super) fn reason(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -16,11 +16,16 @@ fn weights(name: &str) -> Vec<u8> {
 fn project() -> Env {
     let env = Env::new();
     env.run("init").ok();
+    tiny_base(&env);
+    env.write("model/pytorch_model.bin", "pickle");
+    env
+}
+
+/// Writes a whole checkpoint, a very small one, to `model`.
+pub(crate) fn tiny_base(env: &Env) {
     env.write("model/config.json", CONFIG);
     env.write("model/tokenizer.json", r#"{"model": {}}"#);
     env.write("model/model.safetensors", weights("w"));
-    env.write("model/pytorch_model.bin", "pickle");
-    env
 }
 
 #[test]

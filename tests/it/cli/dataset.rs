@@ -396,7 +396,7 @@ fn versions_are_listed_and_found_by_their_beginning() {
     assert_snapshot!(env.run("dataset show tickets@ffffff"), @"
     $ retune dataset show tickets@ffffff
     --- stderr
-    error: there is no dataset tickets@ffffff; there is 20261123-6cc9c058dfe4, 20261123-fb54b6d17748
+    error: there is no dataset tickets@ffffff (there is 20261123-6cc9c058dfe4, 20261123-fb54b6d17748)
     --- exit 2
     ");
     assert_snapshot!(env.run("dataset show tickets@"), @r#"
@@ -410,7 +410,7 @@ fn versions_are_listed_and_found_by_their_beginning() {
     assert_snapshot!(env.run("dataset show invoices"), @"
     $ retune dataset show invoices
     --- stderr
-    error: tenant default has no dataset invoices; it has tickets
+    error: tenant default has no dataset invoices (there is tickets)
     --- exit 2
     ");
 }

@@ -1,5 +1,12 @@
+use std::path::Path;
+
 use insta::assert_snapshot;
+use retune::digest::Digest;
+use retune::document::{Decimal, Source};
 use retune::gate;
+use retune::train::{End, Job, MachineClass, RunRecord, RunStart, Streams, TokenAccount, Totals};
+
+use super::base::tiny_base;
 
 use crate::support::project::Project;
 
@@ -9,42 +16,42 @@ fn a_version_goes_to_production_and_back() {
     let one = project.version("1");
     let promote = format!("model promote {one} --to production");
     assert_snapshot!(project.env.run(&promote), @"
-    $ retune model promote support@20261123-c8ea50c8956d --to production
+    $ retune model promote support@20261123-dd9f379a1d9f --to production
     --- stderr
-    error: cannot promote support@20261123-c8ea50c8956d to production
+    error: cannot promote support@20261123-dd9f379a1d9f to production
       caused by: no gate has judged it
-      hint: judge it: retune gate check support@20261123-c8ea50c8956d --against :production
+      hint: judge it: retune gate check support@20261123-dd9f379a1d9f --against :production
     --- exit 13
     ");
     project.judge(&one, None, [0..0, 0..100]);
     assert_snapshot!(project.env.run(&format!("{promote} --dry-run")), @"
-    $ retune model promote support@20261123-c8ea50c8956d --to production --dry-run
-    support:production would be 20261123-c8ea50c8956d (was nothing)
+    $ retune model promote support@20261123-dd9f379a1d9f --to production --dry-run
+    support:production would be 20261123-dd9f379a1d9f (was nothing)
     ");
     assert_snapshot!(project.env.run(&promote), @"
-    $ retune model promote support@20261123-c8ea50c8956d --to production
-    support:production is now 20261123-c8ea50c8956d (was nothing)
+    $ retune model promote support@20261123-dd9f379a1d9f --to production
+    support:production is now 20261123-dd9f379a1d9f (was nothing)
     ");
     assert_snapshot!(project.env.run(&promote), @"
-    $ retune model promote support@20261123-c8ea50c8956d --to production
-    support:production is 20261123-c8ea50c8956d already
+    $ retune model promote support@20261123-dd9f379a1d9f --to production
+    support:production is 20261123-dd9f379a1d9f already
     ");
 
     let two = project.version("2");
     project.judge(&two, Some(&one), [0..0, 0..0]);
     let promote = format!("model promote {two} --to production --reason better");
     assert_snapshot!(project.env.run(&promote), @"
-    $ retune model promote support@20261123-7caccb59f9bd --to production --reason better
-    support:production is now 20261123-7caccb59f9bd (was 20261123-c8ea50c8956d)
+    $ retune model promote support@20261123-2f14da051d69 --to production --reason better
+    support:production is now 20261123-2f14da051d69 (was 20261123-dd9f379a1d9f)
     ");
     assert_snapshot!(project.env.run("model list"), @"
     $ retune model list
     MODEL    VERSIONS  NEWEST                 ALIASES
-    support  2         20261123-7caccb59f9bd  production → 20261123-7caccb59f9bd
+    support  2         20261123-2f14da051d69  production → 20261123-2f14da051d69
     ");
     assert_snapshot!(project.env.run("model rollback support:production --reason complaints"), @"
     $ retune model rollback support:production --reason complaints
-    support:production is now 20261123-c8ea50c8956d (was 20261123-7caccb59f9bd)
+    support:production is now 20261123-dd9f379a1d9f (was 20261123-2f14da051d69)
     ");
     assert_snapshot!(project.env.run("model rollback support:production"), @"
     $ retune model rollback support:production
@@ -57,9 +64,9 @@ fn a_version_goes_to_production_and_back() {
     assert_snapshot!(project.env.run("model log support:production"), @"
     $ retune model log support:production
     AT                    WHAT      TO                     FROM                   BY                     WHY
-    2026-11-23T09:30:00Z  rollback  20261123-c8ea50c8956d  20261123-7caccb59f9bd  Ana <ana@example.org>  complaints
-    2026-11-23T09:30:00Z  promote   20261123-7caccb59f9bd  20261123-c8ea50c8956d  Ana <ana@example.org>  better
-    2026-11-23T09:30:00Z  promote   20261123-c8ea50c8956d  -                      Ana <ana@example.org>
+    2026-11-23T09:30:00Z  rollback  20261123-dd9f379a1d9f  20261123-2f14da051d69  Ana <ana@example.org>  complaints
+    2026-11-23T09:30:00Z  promote   20261123-2f14da051d69  20261123-dd9f379a1d9f  Ana <ana@example.org>  better
+    2026-11-23T09:30:00Z  promote   20261123-dd9f379a1d9f  -                      Ana <ana@example.org>
     ");
     assert_snapshot!(project.env.run("model log support:production --at 2026-11-22"), @"$ retune model log support:production --at 2026-11-22");
     assert_snapshot!(project.env.run("model verify"), @"
@@ -75,9 +82,9 @@ fn a_version_goes_to_production_and_back() {
         "--format=%an: %s",
     ];
     assert_snapshot!(project.env.program("git", &log).stdout, @"
-    Ana: roll back support:production to 20261123-c8ea50c8956d (default)
-    Ana: promote support@20261123-7caccb59f9bd to production (default)
-    Ana: record evidence about support@20261123-7caccb59f9bd (default)
+    Ana: roll back support:production to 20261123-dd9f379a1d9f (default)
+    Ana: promote support@20261123-2f14da051d69 to production (default)
+    Ana: record evidence about support@20261123-2f14da051d69 (default)
     ");
     let log = project
         .env
@@ -115,11 +122,11 @@ fn evidence_about_something_else_promotes_nothing() {
     let about_two = project.judge(&two, Some(&one), [0..0, 0..0]);
     let promote = format!("model promote {three} --to production --evidence {about_two}");
     assert_snapshot!(project.env.run(&promote), @"
-    $ retune model promote support@20261123-e13c6f320093 --to production --evidence sha256:7dd11c690d02a0021f3c1721de704230d52fc370e1215916487446b8f82d02de
+    $ retune model promote support@20261123-8acdf6904271 --to production --evidence sha256:a55bfc14d4f981cd22c2dd96394e9e911c5d4cf04087fdabaca5cb5c888a286d
     --- stderr
-    error: cannot promote support@20261123-e13c6f320093 to production
-      caused by: evidence sha256:7dd11c690d02a0021f3c1721de704230d52fc370e1215916487446b8f82d02de is about adapter e8a8084eb75a on base ec311b938f29; version 20261123-e13c6f320093 is adapter a5d6fbaa38c1 on base ec311b938f29
-      hint: judge it again: retune gate check support@20261123-e13c6f320093 --against :production
+    error: cannot promote support@20261123-8acdf6904271 to production
+      caused by: evidence sha256:a55bfc14d4f981cd22c2dd96394e9e911c5d4cf04087fdabaca5cb5c888a286d is about adapter e8a8084eb75a on base ec311b938f29; version 20261123-8acdf6904271 is adapter a5d6fbaa38c1 on base ec311b938f29
+      hint: judge it again: retune gate check support@20261123-8acdf6904271 --against :production
     --- exit 13
     ");
     // Production moves on; what was judged against the version before does not count any more.
@@ -129,11 +136,11 @@ fn evidence_about_something_else_promotes_nothing() {
         .run(&format!("model promote {two} --to production"))
         .ok();
     assert_snapshot!(project.env.run(&format!("model promote {three} --to production")), @"
-    $ retune model promote support@20261123-e13c6f320093 --to production
+    $ retune model promote support@20261123-8acdf6904271 --to production
     --- stderr
-    error: cannot promote support@20261123-e13c6f320093 to production
-      caused by: evidence sha256:b46a3e451f5c2e2e2ad6c073d4c2beec1f637c54588187e5ee8da380bdbead52 was judged against 20261123-c8ea50c8956d; production is now 20261123-7caccb59f9bd
-      hint: judge it again: retune gate check support@20261123-e13c6f320093 --against :production
+    error: cannot promote support@20261123-8acdf6904271 to production
+      caused by: evidence sha256:611ac8f114d619754318d602f4c08d1c641fb89418573e18737235710be83a50 was judged against 20261123-dd9f379a1d9f; production is now 20261123-2f14da051d69
+      hint: judge it again: retune gate check support@20261123-8acdf6904271 --against :production
     --- exit 13
     ");
 }
@@ -199,24 +206,24 @@ fn versions_are_listed_and_shown() {
     assert_snapshot!(project.env.run("model list"), @"
     $ retune model list
     MODEL    VERSIONS  NEWEST                 ALIASES
-    support  2         20261123-7caccb59f9bd
+    support  2         20261123-2f14da051d69
     ");
     assert_snapshot!(project.env.run("model list support"), @"
     $ retune model list support
     VERSION                CREATED               RUN           DATASET       ALIASES
-    20261123-7caccb59f9bd  2026-11-23T09:30:00Z  d4735e3a265e  fea9a1b0ab57
-    20261123-c8ea50c8956d  2026-11-23T09:30:00Z  6b86b273ff34  10e2217d7d7d
+    20261123-2f14da051d69  2026-11-23T09:30:00Z  d4735e3a265e  02e26fc0addb
+    20261123-dd9f379a1d9f  2026-11-23T09:30:00Z  6b86b273ff34  ad52f7146e6b
     ");
     assert_snapshot!(project.env.run(&format!("model show {one}")), @"
-    $ retune model show support@20261123-c8ea50c8956d
-    default/support@20261123-c8ea50c8956d
-      id         sha256:c8ea50c8956d27cee439d4c78ba459e34b30cca5f1c980deacf3a60e95cef827
+    $ retune model show support@20261123-dd9f379a1d9f
+    default/support@20261123-dd9f379a1d9f
+      id         sha256:dd9f379a1d9fd3792349a375f97f85488bf735b5c42dfff0bae4b4750e9eda63
       created    2026-11-23T09:30:00Z
       adapter    sha256:790cc90d92605897de671fc970f29cc68af78dffd5dd6d558b72f43b6a312627 (1 B)
                  weights.bin (1 B)
       base       sha256:ec311b938f298aa11b172ffc6051c8d9db01b49a25219568d1ab443574e59dc2 (7 B)
                  sentence-transformers/all-MiniLM-L6-v2
-      dataset    sha256:10e2217d7d7d72641acb1012ac2ab27ae844c0e20e6358aa6fc3edb104a71c05
+      dataset    sha256:ad52f7146e6b49a2766a3939be7bacf552752e3a3fc3802d5c2d93252a2d8382
                  train sha256:116f54c41d0405dbb10e7b04ebc31e262a5b8c85c1233fcf36eaee344d91ae58
       run        sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b
                  seed 7, retune 0.1.0
@@ -231,7 +238,7 @@ fn versions_are_listed_and_shown() {
     assert_snapshot!(project.env.run("model show support@20261123-0000"), @"
     $ retune model show support@20261123-0000
     --- stderr
-    error: there is no version support@20261123-0000 (there is 20261123-7caccb59f9bd, 20261123-c8ea50c8956d)
+    error: there is no version support@20261123-0000 (there is 20261123-2f14da051d69, 20261123-dd9f379a1d9f)
     --- exit 2
     ");
     assert_snapshot!(project.env.run("model show globex/support:production"), @"
@@ -253,9 +260,9 @@ fn an_alias_that_never_moved_has_no_log_and_nothing_to_go_back_to() {
     --- exit 2
     ");
     assert_snapshot!(project.env.run(&format!("model log {version}")), @"
-    $ retune model log support@20261123-c8ea50c8956d
+    $ retune model log support@20261123-dd9f379a1d9f
     --- stderr
-    error: support@20261123-c8ea50c8956d names a version, not an alias
+    error: support@20261123-dd9f379a1d9f names a version, not an alias
       hint: write support:ALIAS, such as support:production
     --- exit 2
     ");
@@ -269,10 +276,10 @@ fn an_alias_that_never_moved_has_no_log_and_nothing_to_go_back_to() {
     ");
     let to = format!("model rollback support:production --to {}", version.label);
     assert_snapshot!(project.env.run(&to), @"
-    $ retune model rollback support:production --to 20261123-c8ea50c8956d
+    $ retune model rollback support:production --to 20261123-dd9f379a1d9f
     --- stderr
     error: cannot roll back support:production
-      caused by: support:production never was 20261123-c8ea50c8956d
+      caused by: support:production never was 20261123-dd9f379a1d9f
       hint: see where it was: retune model log support:production
       hint: a version that was never there needs evidence: retune model promote
     --- exit 2
@@ -284,15 +291,15 @@ fn an_export_is_checked_byte_by_byte() {
     let project = Project::new();
     let version = project.version("1");
     assert_snapshot!(project.env.run(&format!("model export {version} --to out")), @"
-    $ retune model export support@20261123-c8ea50c8956d --to out
-    support@20261123-c8ea50c8956d: 1 B in 1 file, to out
+    $ retune model export support@20261123-dd9f379a1d9f --to out
+    support@20261123-dd9f379a1d9f: 1 B in 1 file, to out
     ");
     assert_eq!(
         std::fs::read(project.env.path("out/weights.bin")).unwrap(),
         b"1"
     );
     assert_snapshot!(project.env.run(&format!("model export {version} --to out")), @"
-    $ retune model export support@20261123-c8ea50c8956d --to out
+    $ retune model export support@20261123-dd9f379a1d9f --to out
     --- stderr
     error: cannot rename into place out
       caused by: Directory not empty (os error 39)
@@ -304,16 +311,16 @@ fn an_export_is_checked_byte_by_byte() {
     std::fs::remove_file(&object).unwrap();
     std::fs::write(&object, b"2").unwrap();
     assert_snapshot!(project.env.run(&format!("model export {version} --to other")), @"
-    $ retune model export support@20261123-c8ea50c8956d --to other
+    $ retune model export support@20261123-dd9f379a1d9f --to other
     --- stderr
-    error: the files of support@20261123-c8ea50c8956d are not all in the store, unchanged
+    error: the files of support@20261123-dd9f379a1d9f are not all in the store, unchanged
       caused by: object sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b is damaged: [ENV]/project/.retune/store/objects/sha256/6b/86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b hashes to sha256:d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35
     --- exit 14
     ");
     assert!(!project.env.path("other").exists());
     assert_snapshot!(project.env.run("model verify"), @"
     $ retune model verify
-    damaged support@20261123-c8ea50c8956d: object sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b is damaged: [ENV]/project/.retune/store/objects/sha256/6b/86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b hashes to sha256:d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35
+    damaged support@20261123-dd9f379a1d9f: object sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b is damaged: [ENV]/project/.retune/store/objects/sha256/6b/86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b hashes to sha256:d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35
     registry of default 1 damaged: 1 versions, 0 moves of 0 aliases, 0 pieces of evidence, 2 records, 1 runs; 1 stored files re-read
     --- exit 14
     ");
@@ -321,4 +328,157 @@ fn an_export_is_checked_byte_by_byte() {
     $ retune model verify --records-only
     registry of default sound: 1 versions, 0 moves of 0 aliases, 0 pieces of evidence, 2 records, 1 runs; 0 stored files re-read
     ");
+}
+
+const JOB: &str = "\
+version: 1
+kind: TrainJob
+name: tickets
+base: tiny
+dataset: tickets
+task: seq_cls
+sequence_len: 16
+micro_batch_size: 1
+num_epochs: 1
+seed: 11
+lora: {r: 2, alpha: 4, dropout: 0}
+optimizer: {learning_rate: 1.0e-3}
+";
+
+/// Records a run of a base and a dataset of the project, as training leaves it.
+fn run(project: &Project) -> Digest {
+    let env = &project.env;
+    env.write("train.jsonl", "{\"text\": \"a\", \"label\": \"yes\"}\n");
+    env.run("dataset add tickets --train train.jsonl").ok();
+    tiny_base(env);
+    env.run("base add tiny model").ok();
+    let (tenant, store) = (project.tenant(), &project.store);
+    let dataset = tenant
+        .datasets()
+        .newest(&"tickets".parse().unwrap())
+        .unwrap();
+    let base = tenant.bases().newest(&"tiny".parse().unwrap()).unwrap();
+    let source = Source::new(Path::new("job.yaml"), JOB.to_owned());
+    let job = Job::parse(&source).unwrap();
+    let at = project.act().at;
+    let start = RunStart {
+        job_digest: job.digest().unwrap(),
+        dataset: dataset.id.into(),
+        base: base.id.into(),
+        tool: "0.1.0".to_owned(),
+        machine: MachineClass {
+            arch: "x86_64".to_owned(),
+            cpu: "avx2".to_owned(),
+            os: "linux".to_owned(),
+        },
+        streams: Streams::of(job.seed),
+        started_at: at,
+        job,
+    };
+    let id = store.put_bytes(&start.encode().unwrap()).unwrap().digest;
+    let adapter = project.tree("adapter", "low rank");
+    let number = |value| Decimal::new(value).unwrap();
+    let record = RunRecord {
+        run: id.into(),
+        job: start.job_digest,
+        end: End::Completed,
+        adapter: adapter.id(),
+        files: adapter.entries().to_vec(),
+        final_loss: number(0.5),
+        last: None,
+        best: None,
+        adapter_step: 1,
+        totals: Totals {
+            steps: 1,
+            epochs: 1,
+            examples: 1,
+            tokens: 3,
+            wall_seconds: number(1.0),
+            tokens_per_second: number(3.0),
+            examples_per_second: number(1.0),
+            peak_memory_bytes: None,
+        },
+        train: TokenAccount {
+            rows: 1,
+            kept: 1,
+            dropped: 0,
+            truncated: 0,
+            tokens: 3,
+            longest: 3,
+            unknown: 0,
+        },
+        validation: None,
+        finished_at: at,
+    };
+    tenant
+        .runs()
+        .add(&id, &record.encode().unwrap(), &project.act())
+        .unwrap();
+    id
+}
+
+#[test]
+fn a_run_is_registered_once_with_everything_it_was_made_of() {
+    let project = Project::new();
+    let run = run(&project);
+    let register = format!("model register support --run {}", run.short());
+    assert_snapshot!(project.env.run("model register support --run 0000"), @"
+    $ retune model register support --run 0000
+    --- stderr
+    error: there is no run 0000 (there is 0c2c4812867a)
+    --- exit 2
+    ");
+    assert_snapshot!(project.env.run(&format!("{register} --dry-run")), @"
+    $ retune model register support --run 0c2c4812867a --dry-run
+    would register support@20261123-fa0f1269ee66
+    ");
+    assert_snapshot!(project.env.run("model list"), @"$ retune model list");
+    assert_snapshot!(project.env.run(&register), @"
+    $ retune model register support --run 0c2c4812867a
+    registered support@20261123-fa0f1269ee66
+    ");
+    assert_snapshot!(project.env.run(&register), @"
+    $ retune model register support --run 0c2c4812867a
+    support@20261123-fa0f1269ee66 is registered already
+    ");
+    let version = project
+        .tenant()
+        .versions(&"support".parse().unwrap())
+        .unwrap()
+        .remove(0);
+    assert_snapshot!(project.env.run(&format!("model show {version}")), @"
+    $ retune model show support@20261123-fa0f1269ee66
+    default/support@20261123-fa0f1269ee66
+      id         sha256:fa0f1269ee66b4aabf5b773ebd88da5dae7cc73c060490e15551950e9ed8a1f9
+      created    2026-11-23T09:30:00Z
+      adapter    sha256:d12dd8345db018b273dc4e57fd6e38026f616e55feb334d7890ebe7b31165919 (8 B)
+                 weights.bin (8 B)
+      base       sha256:c822a94cc58441af1ace25a00b2cd57b6d4215701ca618408cbe7d9cbf16ae81 (215 B)
+      dataset    sha256:b0dfc54e523bc285fa107320b544b1a664da034bc0cc1453eba3bcf9fd12be5e
+                 train sha256:910b32b897c94fda7c5bc85f089335fe4a1b6950933566ae8f0e7764c2ce88f3
+      run        sha256:0c2c4812867af3153c42e2c90d0dd7ce2d315ebfe7a3af1fa6e5f89771f5d0a1
+                 seed 11, retune 0.1.0
+      evidence   none
+    ");
+}
+
+#[test]
+fn a_run_whose_bytes_changed_is_not_registered() {
+    let project = Project::new();
+    let run = run(&project);
+    let adapter = project.tree("adapter", "low rank");
+    for object in [run, adapter.entries()[0].sha256] {
+        let path = project.store.path_of(&object);
+        let sound = std::fs::read(&path).unwrap();
+        let mut bytes = sound.clone();
+        bytes[0] ^= 1;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let output = project
+            .env
+            .run(&format!("model register support --run {run}"));
+        assert_eq!(output.code, Some(14), "{output}");
+        std::fs::write(&path, sound).unwrap();
+    }
+    assert_eq!(project.env.run("model list").ok().stdout, "");
 }

@@ -54,7 +54,7 @@ impl Project {
         }
     }
 
-    fn tree(&self, folder: &str, text: &str) -> Tree {
+    pub(crate) fn tree(&self, folder: &str, text: &str) -> Tree {
         self.env.write(&format!("{folder}/weights.bin"), text);
         self.store
             .put_tree(&self.env.path(folder), &["weights.bin".into()])

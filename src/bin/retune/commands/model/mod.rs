@@ -4,6 +4,7 @@ mod export;
 mod list;
 mod log;
 mod promote;
+mod register;
 mod rollback;
 mod show;
 mod verify;
@@ -21,6 +22,8 @@ use crate::view::model::{Move, Moved};
 /// Verbs on models.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Register what a run made as a version
+    Register(register::Args),
     /// List models, or the versions of one
     List(list::Args),
     /// Show what a version is made of
@@ -40,6 +43,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(&self, session: &Session<'_>) -> Result<Exit, Failure> {
         match self {
+            Self::Register(args) => register::run(args, session),
             Self::List(args) => list::run(args, session),
             Self::Show(args) => show::run(args, session),
             Self::Log(args) => log::run(args, session),
