@@ -100,6 +100,46 @@ pub(super) struct EvaluationState {
     pub(super) without_gain: u64,
 }
 
+/// Between which two acts of a run a checkpoint is. The directory is called after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment {
+    /// Optimiser steps taken.
+    pub(super) step: u64,
+    /// Whether the evaluation after that step is done.
+    pub(super) evaluated: bool,
+}
+
+impl State {
+    pub(super) fn moment(&self) -> Moment {
+        let step = self.position.step;
+        Moment {
+            step,
+            evaluated: self.evaluation.at == Some(step),
+        }
+    }
+}
+
+impl Moment {
+    fn directory(&self, root: &Path) -> PathBuf {
+        root.join(self.to_string())
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let moment = Self {
+            step: name.trim_end_matches("-evaluated").parse().ok()?,
+            evaluated: name.ends_with("-evaluated"),
+        };
+        (moment.to_string() == name).then_some(moment)
+    }
+}
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mark = if self.evaluated { "-evaluated" } else { "" };
+        write!(f, "{:08}{mark}", self.step)
+    }
+}
+
 /// A trained tensor's name and shape.
 pub(super) type Shape = (String, Vec<usize>);
 
@@ -111,7 +151,8 @@ impl Checkpoint {
         shapes: &[Shape],
         keep: usize,
     ) -> Result<(), TrainError> {
-        let pending = PendingDir::beside(&directory(root, self.state.position.step))?;
+        let directory = self.state.moment().directory(root);
+        let pending = PendingDir::beside(&directory)?;
         let mut files = vec![
             (STATE, canonical::encode(SCHEMA, &self.state)?),
             (WEIGHTS, write_tensors(&named(shapes, &self.weights))?),
@@ -130,14 +171,14 @@ impl Checkpoint {
             let path = pending.path().join(name);
             fs::write(&path, bytes).doing("write", &path)?;
         }
-        pending.commit(&directory(root, self.state.position.step))?;
+        pending.commit(&directory)?;
         Ok(prune(root, keep)?)
     }
 
     /// Reads the newest checkpoint under `root`, if there is one; every file must be what was written.
     pub(super) fn newest(root: &Path, shapes: &[Shape]) -> Result<Option<Self>, TrainError> {
-        match steps(root)?.last() {
-            Some(step) => Self::read(&directory(root, *step), shapes).map(Some),
+        match moments(root)?.last() {
+            Some(moment) => Self::read(&moment.directory(root), shapes).map(Some),
             None => Ok(None),
         }
     }
@@ -163,11 +204,11 @@ impl Checkpoint {
 
 /// How far the newest checkpoint under `root` is.
 pub(super) fn progress(root: &Path) -> Result<Option<Progress>, TrainError> {
-    let Some(step) = steps(root)?.last().copied() else {
+    let Some(newest) = moments(root)?.last().copied() else {
         return Ok(None);
     };
     // The trainer may remove it at this moment.
-    let dir = directory(root, step);
+    let dir = newest.directory(root);
     if !dir.is_dir() {
         return Ok(None);
     }
@@ -245,30 +286,25 @@ fn ordered(
     }
 }
 
-fn directory(root: &Path, step: u64) -> PathBuf {
-    root.join(format!("{step:08}"))
-}
-
-/// The steps that have a checkpoint, in order.
-fn steps(root: &Path) -> Result<Vec<u64>, FileError> {
-    let mut steps = Vec::new();
+/// The moments that have a checkpoint, in order.
+fn moments(root: &Path) -> Result<Vec<Moment>, FileError> {
+    let mut moments = Vec::new();
     if !root.is_dir() {
-        return Ok(steps);
+        return Ok(moments);
     }
     for entry in fs::read_dir(root).doing("list", root)? {
         let name = entry.doing("list", root)?.file_name();
-        let step = name.to_string_lossy().parse().ok();
-        steps.extend(step.filter(|step| directory(root, *step).file_name() == Some(&name)));
+        moments.extend(Moment::parse(&name.to_string_lossy()));
     }
-    steps.sort_unstable();
-    Ok(steps)
+    moments.sort_unstable();
+    Ok(moments)
 }
 
 fn prune(root: &Path, keep: usize) -> Result<(), FileError> {
-    let steps = steps(root)?;
-    for step in &steps[..steps.len().saturating_sub(keep)] {
+    let moments = moments(root)?;
+    for old in &moments[..moments.len().saturating_sub(keep)] {
         // Under another name first: what carries a step's name is whole.
-        let (dir, trash) = (directory(root, *step), root.join(format!(".tmp-{step}")));
+        let (dir, trash) = (old.directory(root), root.join(format!(".tmp-{old}")));
         fs::rename(&dir, &trash).doing("remove", &dir)?;
         fs::remove_dir_all(&trash).doing("remove", &trash)?;
     }

@@ -70,7 +70,7 @@ fn cross_entropy(logits: &[f32], label: usize) -> f64 {
     let logits = || logits.iter().map(|logit| f64::from(*logit));
     let top = logits().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = logits().map(|logit| (logit - top).exp()).sum();
-    top + sum.ln() - logits().nth(label).unwrap_or(top)
+    sum.ln() - (logits().nth(label).unwrap_or(top) - top)
 }
 
 #[cfg(test)]

@@ -168,55 +168,69 @@ impl RawJob {
             ),
             None => check.fault("task", "is missing: write `task: seq_cls`"),
         }
+        let name = check.required("name", self.name);
+        if name.as_ref().is_some_and(|name| name.trim().is_empty()) {
+            check.fault("name", "must not be empty");
+        }
+        let base = check.text("base", self.base);
+        let dataset = check.text("dataset", self.dataset);
+        let seed = check.required("seed", self.seed);
+        let eval = self.eval.map(|eval| eval.validate(check));
+        let passes = self.gradient_accumulation_steps;
+        let pooling = check.word("pooling", self.pooling, Pooling::Mean, &["mean", "cls"]);
+        let sequence_len = check.within("sequence_len", self.sequence_len, 256, 3, 1 << 20);
+        let on_overlong = check.word(
+            "on_overlong",
+            self.on_overlong,
+            OnOverlong::Error,
+            &["error", "drop", "truncate_right"],
+        );
+        let max_dropped_fraction = check.number(
+            "max_dropped_fraction",
+            self.max_dropped_fraction,
+            0.0,
+            "from 0 to 1",
+            |x| (0.0..=1.0).contains(&x),
+        );
+        let lora = self.lora.validate(check);
+        let optimizer = self.optimizer.validate(check);
+        let lr_scheduler = self.lr_scheduler.validate(check);
+        let micro_batch_size =
+            check.within("micro_batch_size", self.micro_batch_size, 32, 1, 65536);
+        let gradient_accumulation_steps =
+            check.within("gradient_accumulation_steps", passes, 1, 1, 65536);
         let length = length(check, self.num_epochs, self.max_steps);
-        let job = Job {
-            name: check
-                .required("name", self.name)
-                .filter(|name| !name.trim().is_empty())
-                .or_else(|| check.none("name", "must not be empty"))?,
-            base: check.text("base", self.base)?,
-            dataset: check.text("dataset", self.dataset)?,
-            pooling: check.word("pooling", self.pooling, Pooling::Mean, &["mean", "cls"]),
-            sequence_len: check.within("sequence_len", self.sequence_len, 256, 3, 1 << 20),
-            on_overlong: check.word(
-                "on_overlong",
-                self.on_overlong,
-                OnOverlong::Error,
-                &["error", "drop", "truncate_right"],
-            ),
-            max_dropped_fraction: check.number(
-                "max_dropped_fraction",
-                self.max_dropped_fraction,
-                0.0,
-                "from 0 to 1",
-                |x| (0.0..=1.0).contains(&x),
-            ),
-            lora: self.lora.validate(check),
-            optimizer: self.optimizer.validate(check),
-            lr_scheduler: self.lr_scheduler.validate(check),
-            micro_batch_size: check.within("micro_batch_size", self.micro_batch_size, 32, 1, 65536),
-            gradient_accumulation_steps: check.within(
-                "gradient_accumulation_steps",
-                self.gradient_accumulation_steps,
-                1,
-                1,
-                65536,
-            ),
-            length,
-            max_grad_norm: check.number(
-                "max_grad_norm",
-                self.max_grad_norm,
-                1.0,
-                "0 (no clipping) or positive",
-                |x| x >= 0.0,
-            ),
+        let max_grad_norm = check.number(
+            "max_grad_norm",
+            self.max_grad_norm,
+            1.0,
+            "0 (no clipping) or positive",
+            |x| x >= 0.0,
+        );
+        let checkpoint = self.checkpoint.validate(check);
+        let watchdog = self.watchdog.validate(check);
+        // Everything was looked at; now what has no default must be there.
+        Some(Job {
+            name: name?,
+            base: base?,
+            dataset: dataset?,
+            seed: seed?,
             group_by_length: self.group_by_length.unwrap_or(true),
-            seed: check.required("seed", self.seed)?,
-            eval: self.eval.map(|eval| eval.validate(check)),
-            checkpoint: self.checkpoint.validate(check),
-            watchdog: self.watchdog.validate(check),
-        };
-        Some(job)
+            pooling,
+            sequence_len,
+            on_overlong,
+            max_dropped_fraction,
+            lora,
+            optimizer,
+            lr_scheduler,
+            micro_batch_size,
+            gradient_accumulation_steps,
+            length,
+            max_grad_norm,
+            eval,
+            checkpoint,
+            watchdog,
+        })
     }
 }
 
@@ -444,14 +458,6 @@ impl RawWatchdog {
 impl Check<'_> {
     fn fault(&mut self, key: &str, message: impl Into<String>) {
         self.faults.push(self.source.fault(key, message));
-    }
-
-    fn none<T>(&mut self, key: &str, message: &str) -> Option<T> {
-        // A missing key was told already.
-        if !self.faults.iter().any(|fault| fault.key == key) {
-            self.fault(key, message);
-        }
-        None
     }
 
     fn required<T>(&mut self, key: &str, value: Option<T>) -> Option<T> {

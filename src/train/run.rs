@@ -16,7 +16,8 @@ const LOCK_ATTEMPTS: u32 = 20;
 
 /// The directory of one run.
 ///
-/// `start.json` says what was asked; `metrics.jsonl` has a line per step; `checkpoints/<step>/` is what a resumed run
+/// `start.json` says what was asked; `metrics.jsonl` has a line per step; `checkpoints/<step>/` (with
+/// `-evaluated` after an evaluation) is what a resumed run
 /// begins from; `adapter/` is the PEFT directory; `run.json` says what came of it and is written last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir(PathBuf);

@@ -36,11 +36,13 @@ impl Schedule {
             return step as f64 / self.warmup.max(1) as f64;
         }
         let span = self.total.saturating_sub(self.warmup).max(1) as f64;
-        let progress = (step - self.warmup) as f64 / span;
         let shape = match self.name {
             ScheduleName::Constant => return 1.0,
-            ScheduleName::Linear => (1.0 - progress).max(0.0),
-            ScheduleName::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+            ScheduleName::Linear => self.total.saturating_sub(step) as f64 / span,
+            ScheduleName::Cosine => {
+                let progress = (step - self.warmup) as f64 / span;
+                0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+            }
         };
         (shape * (1.0 - self.minimum) + self.minimum).max(0.0)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::adapt;
-use super::checkpoint::{Checkpoint, EvaluationState, Position, Shape, State};
+use super::checkpoint::{Checkpoint, EvaluationState, Moment, Position, Shape, State};
 use super::error::TrainError;
 use super::evaluate::evaluate;
 use super::job::{Evaluation, Job, Metric, Rhythm};
@@ -160,8 +160,8 @@ struct Trainer<'a> {
     best: Option<Vec<Vec<f32>>>,
     state: State,
     log: MetricsLog,
-    /// The step of the newest checkpoint.
-    saved_at: Option<u64>,
+    /// The newest checkpoint.
+    saved: Option<Moment>,
     /// The batches of the current epoch.
     batches: (u64, Vec<Vec<usize>>),
     /// Tokens and seconds of this session, for the speed that is shown.
@@ -180,7 +180,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, TrainError> {
         let shapes = shapes(prepared.classifier.parameters());
         let found = Checkpoint::newest(&dir.checkpoints(), &shapes)?;
-        let saved_at = found.as_ref().map(|found| found.state.position.step);
+        let saved = found.as_ref().map(|found| found.state.moment());
         let fresh = || fresh(run, &start, &prepared);
         let checkpoint = found.unwrap_or_else(fresh);
         let steps = prepared.plan.steps;
@@ -211,7 +211,7 @@ impl<'a> Trainer<'a> {
             prepared,
             shapes,
             log,
-            saved_at,
+            saved,
         };
         trainer.prepared.classifier.set_weights(&trainer.weights)?;
         trainer.open_epoch();
@@ -473,10 +473,10 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Writes a checkpoint, unless there is one of this step.
+    /// Writes a checkpoint, unless there is one of this moment.
     fn save(&mut self) -> Result<(), TrainError> {
-        let step = self.state.position.step;
-        if self.saved_at == Some(step) {
+        let moment = Some(self.state.moment());
+        if self.saved == moment {
             return Ok(());
         }
         self.state.metrics_length = self.log.sync()?;
@@ -490,7 +490,7 @@ impl<'a> Trainer<'a> {
         };
         let keep = self.start.job.checkpoint.keep;
         checkpoint.write(&self.dir.checkpoints(), &self.shapes, keep)?;
-        self.saved_at = Some(step);
+        self.saved = moment;
         Ok(())
     }
 
