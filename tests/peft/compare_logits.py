@@ -117,5 +117,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (Unfit, UserWarning, KeyError, ValueError, OSError) as error:
-        print(f"error: {error!r}", file=sys.stderr)
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)
