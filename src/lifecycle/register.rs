@@ -5,10 +5,10 @@ use super::workspace::Workspace;
 use crate::base::BaseManifest;
 use crate::dataset;
 use crate::name::ModelName;
-use crate::train::TrainError;
 use crate::registry::{
     AdapterPart, Added, BasePart, DatasetPart, RegistryError, RunPart, Version, VersionManifest,
 };
+use crate::train::TrainError;
 
 /// Registers the adapter of a run as a version of a model. The same run again changes nothing.
 ///

@@ -6,9 +6,11 @@
 //!
 //! Only the loop needs the feature `train`; job files, schedules, checkpoints and records are read without it.
 
+// The loop is what uses most of it.
+#![cfg_attr(not(feature = "train"), allow(dead_code))]
+
 #[cfg(feature = "train")]
 mod adapt;
-#[cfg_attr(not(feature = "train"), allow(dead_code))]
 mod checkpoint;
 mod error;
 #[cfg(feature = "train")]

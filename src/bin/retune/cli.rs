@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    base, completions, dataset, eval, gate, hook, init, model, pin, pipeline, scan, store,
+    base, completions, dataset, eval, gate, hook, init, model, pin, pipeline, run, scan, store,
+    train,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -90,6 +91,11 @@ pub(crate) enum Command {
     /// Add and describe bases: frozen pretrained models
     #[command(subcommand)]
     Base(base::Command),
+    /// Train a LoRA adapter as a job file says
+    Train(train::Args),
+    /// List and show training runs
+    #[command(subcommand)]
+    Run(run::Command),
     /// Have a version, or a baseline that needs no training, answer a suite
     Eval(eval::Args),
     /// Judge versions: PASS, FAIL, INCONCLUSIVE or INVALID
@@ -122,6 +128,8 @@ impl Command {
             Self::Init(args) => init::run(args, session),
             Self::Dataset(command) => command.run(session),
             Self::Base(command) => command.run(session),
+            Self::Train(args) => train::run(args, session),
+            Self::Run(command) => command.run(session),
             Self::Eval(args) => eval::run(args, session),
             Self::Gate(command) => command.run(session),
             Self::Model(command) => command.run(session),

@@ -1,7 +1,5 @@
 //! The `retune` command: parse, run, exit code.
 
-#![allow(dead_code)]
-
 mod cli;
 mod commands;
 mod exit;

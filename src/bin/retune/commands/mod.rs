@@ -10,6 +10,8 @@ pub(crate) mod init;
 pub(crate) mod model;
 pub(crate) mod pin;
 pub(crate) mod pipeline;
+pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod store;
+pub(crate) mod train;
 mod wanted;

@@ -9,6 +9,7 @@ pub(crate) mod init;
 pub(crate) mod model;
 pub(crate) mod pin;
 pub(crate) mod pipeline;
+pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod store;
 pub(crate) mod table;

@@ -1,0 +1,71 @@
+//! `retune train`.
+
+use std::path::PathBuf;
+
+use retune::lifecycle::{self, Trained};
+use retune::train::Job;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::view::run::{Planned, Shown};
+
+const EXAMPLES: &str = "\
+Examples:
+  retune train job.yaml --dry-run
+  retune train job.yaml
+  retune train --resume 3f9a1c2b7d10
+
+Ctrl-C leaves a checkpoint: the same command goes on from it. The same job on the same data and base
+gives the same bytes, interrupted or not; when such a run is recorded already, it is shown and nothing
+is trained.
+
+Exit codes: 0 trained or found, 2 the job file or the data have faults, 130 interrupted.";
+
+/// Train a LoRA adapter as a job file says.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The job file
+    #[arg(required_unless_present = "resume", value_name = "JOB")]
+    job: Option<PathBuf>,
+    /// Go on with an interrupted run: its id, or at least 4 digits of its beginning
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["job", "dry_run"])]
+    resume: Option<String>,
+    /// Show rows, tokens, trained parameters, steps and memory, and train nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
+    let workspace = session.workspace(args.dry_run)?;
+    let trained = match (&args.resume, &args.job) {
+        (Some(run), _) => lifecycle::resume(&workspace, run)?,
+        (None, Some(job)) => {
+            let job = Job::read(job)?;
+            match lifecycle::train(&workspace, &job)? {
+                Trained::Planned => {
+                    let plan = lifecycle::plan_training(&workspace, &job)?;
+                    session.ui.emit(&Planned::from((&job, plan)));
+                    return Ok(Exit::Done);
+                }
+                trained => trained,
+            }
+        }
+        (None, None) => return Err(Failure::usage("name a job file, or a run to resume")),
+    };
+    match trained {
+        Trained::Finished(run) => {
+            session.ui.emit(&Shown::from(&*run));
+            Ok(Exit::Done)
+        }
+        Trained::Interrupted(run) => {
+            let short = run.short();
+            session.ui.say(&format!(
+                "run {short} was interrupted; go on with: retune train --resume {short}"
+            ));
+            Ok(Exit::Interrupted)
+        }
+        Trained::Planned => Ok(Exit::Done),
+    }
+}
