@@ -142,7 +142,7 @@ impl AdapterConfig {
         set("use_rslora", json!(self.use_rslora));
         set(
             "exclude_modules",
-            json!(self.exclude_modules.as_ref().map(sorted)),
+            json!(self.exclude_modules.as_deref().map(sorted)),
         );
         let targets = match &self.target_modules {
             TargetModules::Suffixes(names) => json!(sorted(names)),
@@ -258,8 +258,8 @@ fn names(value: &Value) -> Option<Vec<String>> {
     items.map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
-fn sorted(names: &Vec<String>) -> Vec<String> {
-    let mut names = names.clone();
+fn sorted(names: &[String]) -> Vec<String> {
+    let mut names = names.to_vec();
     names.sort();
     names.dedup();
     names

@@ -71,7 +71,7 @@ impl BertConfig {
         if sizes.iter().any(|&size| size == 0 || size > 1 << 24) {
             return fault("a size is zero or absurd");
         }
-        if self.hidden_size % self.num_attention_heads != 0 {
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return fault("num_attention_heads does not divide hidden_size");
         }
         if !(self.layer_norm_eps > 0.0 && self.initializer_range > 0.0) {

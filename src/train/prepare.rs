@@ -217,7 +217,7 @@ impl Reading<'_> {
             let account = &mut encoded.account;
             account.rows += 1;
             account.longest = account.longest.max(encoding.length as u64);
-            if account.rows % 256 == 0 {
+            if account.rows.is_multiple_of(256) {
                 self.reporter.report(&Event::Advanced {
                     done: account.rows,
                     note: "",

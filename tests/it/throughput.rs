@@ -1,6 +1,8 @@
 //! How fast a training step is. Ignored: it measures the machine. Run it in release mode:
 //! `cargo test --release --test it throughput -- --ignored --nocapture`.
 
+#![allow(clippy::print_stdout)]
+
 use std::path::Path;
 use std::time::Instant;
 
