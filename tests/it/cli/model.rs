@@ -430,16 +430,16 @@ fn a_run_is_registered_once_with_everything_it_was_made_of() {
     ");
     assert_snapshot!(project.env.run(&format!("{register} --dry-run")), @"
     $ retune model register support --run 0c2c4812867a --dry-run
-    would register support@20261123-fa0f1269ee66
+    would register support@20261123-c3b1909fef7e
     ");
     assert_snapshot!(project.env.run("model list"), @"$ retune model list");
     assert_snapshot!(project.env.run(&register), @"
     $ retune model register support --run 0c2c4812867a
-    registered support@20261123-fa0f1269ee66
+    registered support@20261123-c3b1909fef7e
     ");
     assert_snapshot!(project.env.run(&register), @"
     $ retune model register support --run 0c2c4812867a
-    support@20261123-fa0f1269ee66 is registered already
+    support@20261123-c3b1909fef7e is registered already
     ");
     let version = project
         .tenant()
@@ -447,9 +447,9 @@ fn a_run_is_registered_once_with_everything_it_was_made_of() {
         .unwrap()
         .remove(0);
     assert_snapshot!(project.env.run(&format!("model show {version}")), @"
-    $ retune model show support@20261123-fa0f1269ee66
-    default/support@20261123-fa0f1269ee66
-      id         sha256:fa0f1269ee66b4aabf5b773ebd88da5dae7cc73c060490e15551950e9ed8a1f9
+    $ retune model show support@20261123-c3b1909fef7e
+    default/support@20261123-c3b1909fef7e
+      id         sha256:c3b1909fef7ec267663b7505406428ca9a510bb261798dd5286c1b2334804e47
       created    2026-11-23T09:30:00Z
       adapter    sha256:d12dd8345db018b273dc4e57fd6e38026f616e55feb334d7890ebe7b31165919 (8 B)
                  weights.bin (8 B)
