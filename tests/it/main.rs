@@ -6,6 +6,8 @@ mod docs;
 mod hooks;
 #[cfg(feature = "train")]
 mod parity;
+#[cfg(feature = "train")]
+mod pipelines;
 mod registry;
 mod support;
 #[cfg(feature = "train")]
