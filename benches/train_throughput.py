@@ -1,8 +1,8 @@
 """How fast retune trains beside PyTorch + PEFT, on the same data, base, batch, LoRA and threads.
 
-    python benches/train_throughput.py --retune PATH --job JOB.yaml --base DIR --train FILE.jsonl [--rounds 3]
+    python benches/train_throughput.py --retune PATH --base DIR --train FILE.jsonl [--rounds 3]
 
-The job file must name the same base and data, and the batch, rank and modules given here. Each side is its own process,
+Each side is its own process,
 one at a time; rounds are interleaved and medians printed, so that other work on the machine falls on all sides alike.
 Without `--retune` only the PyTorch sides run. `examples/s` and `tokens/s` count real rows and real tokens of the training
 loop (loading and tokenising left out, no evaluation); `peak MB` is the largest resident set of the process.
@@ -19,14 +19,10 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-# What the retune side is asked and where its record holds the numbers.
-TRAIN = ["train", "{job}", "--format", "json"]
-RUN_FIELD = "run"  # of the answer to TRAIN
-SHOW = ["run", "show", "{run}", "--format", "json"]
-RECORD_FIELDS = {"examples": "examples_per_second", "tokens": "tokens_per_second", "peak": "peak_memory_bytes"}
 THREADS_VARIABLE = "RAYON_NUM_THREADS"
 
 PYTORCH = {  # name: (length-grouped, bf16 autocast)
@@ -57,7 +53,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--retune", type=Path, help="the retune binary, built for release")
-    parser.add_argument("--job", type=Path, help="the training job of the retune side")
     parser.add_argument("--pooling", choices=["mean", "cls"], default="mean")
     parser.add_argument("--targets", default="all-linear", help="all-linear, or module names with commas: query,value")
     parser.add_argument("--rank", type=int, default=8)
@@ -70,21 +65,49 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--worker", choices=list(PYTORCH), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if bool(args.retune) != bool(args.job):
-        parser.error("--retune and --job go together")
     return args
 
 
 # ---- the two kinds of process
 
 
+JOB = """\
+version: 1
+kind: TrainJob
+name: throughput
+task: seq_cls
+base: bench
+dataset: bench
+pooling: {pooling}
+sequence_len: {longest}
+on_overlong: truncate_right
+lora: {{r: {rank}, alpha: {alpha}, target_modules: {targets}}}
+optimizer: {{learning_rate: {rate}}}
+lr_scheduler: {{name: constant}}
+micro_batch_size: {batch}
+max_steps: {steps}
+seed: 42
+"""
+
+
 def run_retune(args: argparse.Namespace) -> dict[str, float]:
-    fill = lambda words, **values: [str(args.retune), *(word.format(**values) for word in words)]
+    """Trains in a project of its own, because retune does not train the same job twice."""
     environment = {**os.environ, THREADS_VARIABLE: str(args.threads)}
-    answer = json.loads(output(fill(TRAIN, job=args.job), environment))
-    record = json.loads(output(fill(SHOW, run=answer[RUN_FIELD]), environment))
-    found = {name: float(record[field]) for name, field in RECORD_FIELDS.items()}
-    return {"examples": found["examples"], "tokens": found["tokens"], "peak": found["peak"] / 1e6}
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {name: getattr(args, name) for name in ("pooling", "longest", "rank", "alpha", "rate", "batch", "steps")}
+        targets = "all-linear" if args.targets == "all-linear" else "[" + args.targets + "]"
+        job = Path(folder) / "job.yaml"
+        job.write_text(JOB.format(targets=targets, **settings), encoding="utf-8")
+        retune = lambda *words: output([str(args.retune), "--project", folder, *map(str, words)], environment)
+        retune("init")
+        retune("base", "add", "bench", args.base)
+        retune("dataset", "add", "bench", "--train", args.train)
+        totals = json.loads(retune("train", job, "--format", "json"))["record"]["totals"]
+    return {
+        "examples": float(totals["examples_per_second"]),
+        "tokens": float(totals["tokens_per_second"]),
+        "peak": totals["peak_memory_bytes"] / 1e6,
+    }
 
 
 def run_worker(args: argparse.Namespace, side: str) -> dict[str, float]:

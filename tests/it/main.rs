@@ -5,10 +5,13 @@ mod cli;
 mod docs;
 mod hooks;
 #[cfg(feature = "train")]
+mod logits;
+#[cfg(feature = "train")]
 mod parity;
 #[cfg(feature = "train")]
 mod pipelines;
 mod registry;
+mod schemas;
 mod support;
 #[cfg(feature = "train")]
 mod throughput;

@@ -215,7 +215,7 @@ fn compared(comparison: &Comparison) -> String {
     let numbers = &comparison.numbers;
     let points = |share: f64| share * 100.0;
     format!(
-        "gate {}: {:+.1} points better, at least {:+.1} with 95 % confidence; {:+.1} asked",
+        "gate {}: {:+.1} points, at worst {:+.1}; had to exceed {:+.1}",
         styled(BOLD, comparison.verdict),
         points(numbers.difference.get()),
         points(numbers.lower.get()),
