@@ -7,6 +7,8 @@ mod hooks;
 #[cfg(feature = "train")]
 mod logits;
 #[cfg(feature = "train")]
+mod network;
+#[cfg(feature = "train")]
 mod parity;
 #[cfg(feature = "train")]
 mod pipelines;

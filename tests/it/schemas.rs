@@ -23,12 +23,36 @@ fn the_example_registry_has_the_keys_that_the_schemas_describe() {
         let schema = schemas
             .get(&name)
             .unwrap_or_else(|| panic!("no schema for {name}"));
-        let keys: BTreeSet<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
-        let described: BTreeSet<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-        let required: BTreeSet<&str> = schema["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-        assert!(keys.is_subset(&described), "{path} has keys that its schema does not describe: {keys:?}");
-        assert!(required.is_subset(&keys), "{path} lacks keys that its schema requires: {required:?}");
-        assert_eq!(schema["additionalProperties"], false, "{name} takes unknown keys");
+        let keys: BTreeSet<&str> = document
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        let described: BTreeSet<&str> = schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        let required: BTreeSet<&str> = schema["required"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        assert!(
+            keys.is_subset(&described),
+            "{path} has keys that its schema does not describe: {keys:?}"
+        );
+        assert!(
+            required.is_subset(&keys),
+            "{path} lacks keys that its schema requires: {required:?}"
+        );
+        assert_eq!(
+            schema["additionalProperties"], false,
+            "{name} takes unknown keys"
+        );
         *seen.entry(name).or_insert(0) += 1;
     }
     for name in [

@@ -3,6 +3,7 @@
 //! Layers that share an input are one layer with their outputs side by side; each adapted one keeps its own factors.
 //! The low-rank product is summed into the same tile as the frozen one, so it costs no pass over the output.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::dropout::Mask;
@@ -125,13 +126,7 @@ impl Adapted {
         input_wanted: bool,
     ) -> Gradients {
         let rows = x.len() / self.linear.inputs;
-        let down = self.down_panels(factors);
-        let back = Term {
-            left: gradient,
-            stride: self.linear.outputs,
-            right: &down,
-        };
-        let dlow = product(rows, self.width(), None, &[back]);
+        let dlow = self.low_gradient(gradient, factors);
         Gradients {
             x: input_wanted.then(|| self.input_gradient(gradient, &dlow, factors, masks)),
             a: self.a_gradient(x, &dlow, masks),
@@ -162,22 +157,45 @@ impl Adapted {
             product(rows, columns, None, &[term])
         };
         let Some(masks) = masks else {
-            return times(
-                x,
-                &self.a_panels(factors, 0..self.blocks.len()).transpose(),
-                self.width(),
-            );
+            let panels = self.low_panels(factors, 0..self.blocks.len());
+            return times(x, &panels, self.width());
         };
-        let mut low = vec![0.0; rows * self.width()];
-        for (block, mask) in masks.iter().enumerate() {
-            let panels = self.a_panels(factors, block..block + 1).transpose();
-            let part = times(&mask.apply(x), &panels, self.padded_r());
-            let lines = low.chunks_exact_mut(self.width());
+        let part = |(block, mask): (usize, &Mask)| {
+            let panels = self.low_panels(factors, block..block + 1);
+            times(&mask.apply(x), &panels, self.padded_r())
+        };
+        self.side_by_side(masks.iter().enumerate().map(part).collect())
+    }
+
+    /// The gradient of `x·Aᵀ`, `[rows × width]`.
+    fn low_gradient(&self, gradient: &[f32], factors: Factors<'_>) -> Vec<f32> {
+        let outputs = self.linear.outputs;
+        let rows = gradient.len() / outputs;
+        let part = |index: usize| {
+            let right = self.down_panels(factors, index);
+            let term = Term {
+                left: &gradient[self.blocks[index].first..],
+                stride: outputs,
+                right: &right,
+            };
+            product(rows, self.padded_r(), None, &[term])
+        };
+        self.side_by_side((0..self.blocks.len()).map(part).collect())
+    }
+
+    /// Parts `[rows × padded r]`, one per block, as one matrix `[rows × width]`.
+    fn side_by_side(&self, mut parts: Vec<Vec<f32>>) -> Vec<f32> {
+        if parts.len() == 1 {
+            return parts.swap_remove(0);
+        }
+        let mut whole = vec![0.0; parts.iter().map(Vec::len).sum()];
+        for (index, part) in parts.iter().enumerate() {
+            let lines = whole.chunks_exact_mut(self.width());
             for (line, part) in lines.zip(part.chunks_exact(self.padded_r())) {
-                line[block * self.padded_r()..][..self.padded_r()].copy_from_slice(part);
+                line[index * self.padded_r()..][..self.padded_r()].copy_from_slice(part);
             }
         }
-        low
+        whole
     }
 
     fn input_gradient(
@@ -257,50 +275,74 @@ impl Adapted {
         out
     }
 
-    /// `A` of some blocks as the right factor `[blocks·padded r × inputs]`.
-    fn a_panels(&self, factors: Factors<'_>, blocks: std::ops::Range<usize>) -> Panels {
-        let (r, padded, inputs) = (self.r, self.padded_r(), self.linear.inputs);
-        Panels::from_fn(blocks.len() * padded, inputs, |k, j| {
-            let (block, q) = (blocks.start + k / padded, k % padded);
-            if q < r {
-                factors.a[(block * r + q) * inputs + j]
-            } else {
-                0.0
+    /// Row `q` of the `A` of a block.
+    fn a_row<'a>(&self, factors: Factors<'a>, block: usize, q: usize) -> &'a [f32] {
+        &factors.a[(block * self.r + q) * self.linear.inputs..][..self.linear.inputs]
+    }
+
+    /// The `B` of a block, `[count × r]`.
+    fn b_block<'a>(&self, factors: Factors<'a>, block: usize) -> &'a [f32] {
+        let before: usize = self.blocks[..block].iter().map(|b| b.count).sum();
+        &factors.b[before * self.r..][..self.blocks[block].count * self.r]
+    }
+
+    /// `Aᵀ` of some blocks as the right factor `[inputs × blocks·padded r]`.
+    fn low_panels(&self, factors: Factors<'_>, blocks: Range<usize>) -> Panels {
+        let mut panels = Panels::zeros(self.linear.inputs, blocks.len() * self.padded_r());
+        for (place, block) in blocks.enumerate() {
+            for q in 0..self.r {
+                let column = place * self.padded_r() + q;
+                panels.put_column(column, 0, self.a_row(factors, block, q).iter().copied());
             }
-        })
+        }
+        panels
+    }
+
+    /// `A` of some blocks as the right factor `[blocks·padded r × inputs]`.
+    fn a_panels(&self, factors: Factors<'_>, blocks: Range<usize>) -> Panels {
+        let mut panels = Panels::zeros(blocks.len() * self.padded_r(), self.linear.inputs);
+        for (place, block) in blocks.enumerate() {
+            for q in 0..self.r {
+                panels.put_row(place * self.padded_r() + q, self.a_row(factors, block, q));
+            }
+        }
+        panels
     }
 
     /// `s·Bᵀ` as the right factor `[width × outputs]`, zero outside the blocks.
     fn up_panels(&self, factors: Factors<'_>) -> Panels {
-        let element = self.b_element(factors);
-        Panels::from_fn(self.width(), self.linear.outputs, element)
-    }
-
-    /// `s·B` as the right factor `[outputs × width]`, zero outside the blocks.
-    fn down_panels(&self, factors: Factors<'_>) -> Panels {
-        let element = self.b_element(factors);
-        Panels::from_fn(self.linear.outputs, self.width(), |output, k| {
-            element(k, output)
-        })
-    }
-
-    /// `s·B` at (column of `x·Aᵀ`, output).
-    fn b_element(&self, factors: Factors<'_>) -> impl Fn(usize, usize) -> f32 + Sync {
-        let (r, padded, scale) = (self.r, self.padded_r(), self.scale);
-        let mut rows = vec![None; self.linear.outputs];
-        let mut next = 0;
+        let mut panels = Panels::zeros(self.width(), self.linear.outputs);
         for (index, block) in self.blocks.iter().enumerate() {
-            for slot in &mut rows[block.first..][..block.count] {
-                *slot = Some((index, next));
-                next += 1;
+            let first = index * self.padded_r();
+            for (output, row) in self
+                .b_block(factors, index)
+                .chunks_exact(self.r)
+                .enumerate()
+            {
+                let scaled = row.iter().map(|b| self.scale * b);
+                panels.put_column(block.first + output, first, scaled);
             }
+            panels.keep(block.first, block.count, &(first..first + self.padded_r()));
         }
-        move |k, output| match rows[output] {
-            Some((block, row)) if block == k / padded && k % padded < r => {
-                scale * factors.b[row * r + k % padded]
-            }
-            _ => 0.0,
+        panels
+    }
+
+    /// `s·B` of a block as the right factor `[count × padded r]`.
+    fn down_panels(&self, factors: Factors<'_>, block: usize) -> Panels {
+        let mut panels = Panels::zeros(self.blocks[block].count, self.padded_r());
+        let mut scaled = vec![0.0; self.r];
+        for (output, row) in self
+            .b_block(factors, block)
+            .chunks_exact(self.r)
+            .enumerate()
+        {
+            scaled
+                .iter_mut()
+                .zip(row)
+                .for_each(|(s, b)| *s = self.scale * b);
+            panels.put_row(output, &scaled);
         }
+        panels
     }
 }
 

@@ -11,13 +11,14 @@ use super::simd::vectorised;
 /// Elements that one task of an element-wise kernel handles.
 const PIECE: usize = 16 * 1024;
 
-/// eˣ to about one unit in the last place; underflows to 0 below −87.3. Cephes' `expf`.
+/// eˣ to about one unit in the last place; 0 below −87.3. Cephes' `expf`.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    /// Adding and subtracting it rounds to the nearest integer.
+    /// Adding it rounds to the nearest integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.336, 88.0);
-    let n = clamped.mul_add(LOG2_E, ROUND) - ROUND;
+    let rounded = clamped.mul_add(LOG2_E, ROUND);
+    let n = rounded - ROUND;
     let r = n.mul_add(-0.693_359_4, clamped);
     let r = n.mul_add(2.121_944_4e-4, r);
     let mut p = 1.987_569_2e-4;
@@ -25,7 +26,8 @@ pub(super) fn exp(x: f32) -> f32 {
         p = r.mul_add(p, c);
     }
     let y = (r * r).mul_add(p, r) + 1.0;
-    let scale = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    // The exponent of 2ⁿ: the bits of ROUND itself are shifted out.
+    let scale = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
     if x < -87.336 { 0.0 } else { y * scale }
 }
 

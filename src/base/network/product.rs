@@ -3,6 +3,8 @@
 //! Every element is one sum in the order of the inner index, so how rows and columns are dealt out to threads cannot
 //! change a bit. Right factors are stored in panels of 32 columns, which is what the tile reads.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::simd::{self, Left, ROWS, Tile, WIDTH};
@@ -13,54 +15,78 @@ pub(super) struct Panels {
     data: Vec<f32>,
     depth: usize,
     columns: usize,
+    /// The steps of each panel outside which it is zero.
+    kept: Vec<Range<usize>>,
 }
 
 impl Panels {
-    /// From a function of (inner index, column).
-    pub(super) fn from_fn(
-        depth: usize,
-        columns: usize,
-        element: impl Fn(usize, usize) -> f32 + Sync,
-    ) -> Self {
+    /// All zero.
+    pub(super) fn zeros(depth: usize, columns: usize) -> Self {
         let count = columns.div_ceil(WIDTH);
-        let mut data = vec![0.0; count * depth * WIDTH];
-        data.par_chunks_mut((depth * WIDTH).max(1))
-            .enumerate()
-            .for_each(|(panel, data)| {
-                let first = panel * WIDTH;
-                let used = WIDTH.min(columns - first);
-                for (k, line) in data.chunks_exact_mut(WIDTH).enumerate() {
-                    for (j, value) in line[..used].iter_mut().enumerate() {
-                        *value = element(k, first + j);
-                    }
-                }
-            });
         Self {
-            data,
+            data: vec![0.0; count * depth * WIDTH],
             depth,
             columns,
+            kept: vec![0..depth; count],
+        }
+    }
+
+    /// Sets the elements of row `k` from the first on.
+    pub(super) fn put_row(&mut self, k: usize, values: &[f32]) {
+        for (panel, values) in values.chunks(WIDTH).enumerate() {
+            let at = (panel * self.depth + k) * WIDTH;
+            self.data[at..at + values.len()].copy_from_slice(values);
+        }
+    }
+
+    /// Sets the elements of column `j` from row `first` on.
+    pub(super) fn put_column(&mut self, j: usize, first: usize, values: impl Iterator<Item = f32>) {
+        let at = (j / WIDTH * self.depth + first) * WIDTH + j % WIDTH;
+        let slots = self.data[at..].iter_mut().step_by(WIDTH);
+        slots.zip(values).for_each(|(slot, value)| *slot = value);
+    }
+
+    /// Promises that the columns `first..first + count` are zero outside the steps `kept`: they are then left out.
+    pub(super) fn keep(&mut self, first: usize, count: usize, kept: &Range<usize>) {
+        for panel in first.div_ceil(WIDTH)..(first + count) / WIDTH {
+            self.kept[panel] = kept.clone();
         }
     }
 
     /// From the row-major matrix `[depth × columns]`.
     pub(super) fn of(matrix: &[f32], depth: usize, columns: usize) -> Self {
         assert_eq!(matrix.len(), depth * columns);
-        Self::from_fn(depth, columns, |k, j| matrix[k * columns + j])
+        let mut panels = Self::zeros(depth, columns);
+        for (k, row) in matrix.chunks_exact(columns).enumerate() {
+            panels.put_row(k, row);
+        }
+        panels
     }
 
     /// From the row-major matrix `[columns × depth]`: the right factor is its transpose, as in `x·Wᵀ`.
     pub(super) fn of_transposed(matrix: &[f32], columns: usize, depth: usize) -> Self {
         assert_eq!(matrix.len(), depth * columns);
-        Self::from_fn(depth, columns, |k, j| matrix[j * depth + k])
+        let mut panels = Self::zeros(depth, columns);
+        for (j, row) in matrix.chunks_exact(depth).enumerate() {
+            panels.put_column(j, 0, row.iter().copied());
+        }
+        panels
     }
 
     /// The transpose, in panels again.
     pub(super) fn transpose(&self) -> Self {
-        Self::from_fn(self.columns, self.depth, |k, j| self.at(j, k))
-    }
-
-    fn at(&self, k: usize, j: usize) -> f32 {
-        self.data[(j / WIDTH * self.depth + k) * WIDTH + j % WIDTH]
+        let mut across = Self::zeros(self.columns, self.depth);
+        for j in 0..self.columns {
+            let at = j / WIDTH * self.depth * WIDTH + j % WIDTH;
+            let column: Vec<f32> = self.data[at..]
+                .iter()
+                .step_by(WIDTH)
+                .take(self.depth)
+                .copied()
+                .collect();
+            across.put_row(j, &column);
+        }
+        across
     }
 
     fn panel(&self, panel: usize) -> &[f32] {
@@ -77,6 +103,9 @@ pub(super) struct Term<'a> {
     pub(super) right: &'a Panels,
 }
 
+/// Rows that are worked on together: their left factor stays in the cache while the panels pass by.
+const BAND: usize = 42 * ROWS;
+
 /// `bias + Σ terms`, row-major `[rows × columns]`. Without a bias, sums start at zero.
 pub(super) fn product(
     rows: usize,
@@ -85,45 +114,52 @@ pub(super) fn product(
     terms: &[Term<'_>],
 ) -> Vec<f32> {
     let mut out = vec![0.0; rows * columns];
-    if out.is_empty() {
-        return out;
+    for (band, out) in out.chunks_mut((BAND * columns).max(1)).enumerate() {
+        let (high, wide) = cell_size(out.len() / columns, columns);
+        simd::cells(out, columns, high, wide)
+            .into_par_iter()
+            .for_each(|cell| fill(cell, band * BAND, bias, terms));
     }
-    let rows_each = rows_per_task(rows);
-    out.par_chunks_mut(rows_each * columns)
-        .enumerate()
-        .for_each(|(task, out)| block(out, columns, task * rows_each, bias, terms));
     out
 }
 
-/// A multiple of the tile's rows that keeps all threads busy and the packed left factor in the cache.
-fn rows_per_task(rows: usize) -> usize {
-    let tiles = rows.div_ceil(ROWS);
+/// Cells that keep all threads busy: whole columns where there are enough panels, so that each panel is read once.
+fn cell_size(rows: usize, columns: usize) -> (usize, usize) {
     let tasks = 3 * rayon::current_num_threads();
-    tiles.div_ceil(tasks).clamp(1, 8) * ROWS
+    let panels = columns.div_ceil(WIDTH);
+    let wide = (panels / tasks).max(1);
+    let across = panels.div_ceil(wide);
+    let tiles = rows.div_ceil(ROWS);
+    let high = tiles.div_ceil(tasks.div_ceil(across)).max(1);
+    (high * ROWS, wide * WIDTH)
 }
 
-/// Rows `first..` of a product, as many as `out` holds.
-fn block(out: &mut [f32], columns: usize, first: usize, bias: Option<&[f32]>, terms: &[Term<'_>]) {
-    let rows = out.len() / columns;
-    let packed: Vec<Vec<f32>> = terms.iter().map(|term| pack(term, first, rows)).collect();
-    for panel in 0..columns.div_ceil(WIDTH) {
-        let column = panel * WIDTH;
-        let used = WIDTH.min(columns - column);
-        let wide = used > WIDTH / 2;
-        for row in (0..rows).step_by(ROWS) {
-            let height = ROWS.min(rows - row);
-            let mut tile = start(bias, column, used);
-            for (term, packed) in terms.iter().zip(&packed) {
-                let depth = term.right.depth;
-                let left = Left::Columns {
-                    data: &packed[row * depth..],
-                    stride: ROWS,
+/// Sums all terms into a cell of the band that begins at row `first`.
+fn fill(mut cell: simd::Cell<'_>, first: usize, bias: Option<&[f32]>, terms: &[Term<'_>]) {
+    for column in (0..cell.columns).step_by(WIDTH) {
+        let used = WIDTH.min(cell.columns - column);
+        let panel = (cell.first_column + column) / WIDTH;
+        for row in (0..cell.rows).step_by(ROWS) {
+            let height = ROWS.min(cell.rows - row);
+            let mut tile = start(bias, panel * WIDTH, used);
+            for Term {
+                left,
+                stride,
+                right,
+            } in terms
+            {
+                let kept = &right.kept[panel];
+                let left = Left::Rows {
+                    data: &left[(first + cell.first_row + row) * stride + kept.start..],
+                    stride: *stride,
                 };
-                let right = term.right.panel(panel);
-                simd::multiply_add(&mut tile, height, wide, left, right, WIDTH, depth);
+                let lines = &right.panel(panel)[kept.start * WIDTH..];
+                let wide = used > WIDTH / 2;
+                simd::multiply_add(&mut tile, height, wide, left, lines, WIDTH, kept.len());
             }
             for (i, sums) in tile.iter().enumerate().take(height) {
-                out[(row + i) * columns + column..][..used].copy_from_slice(&sums[..used]);
+                cell.line(row + i, column, used)
+                    .copy_from_slice(&sums[..used]);
             }
         }
     }
@@ -135,21 +171,6 @@ fn start(bias: Option<&[f32]>, column: usize, used: usize) -> Tile {
         line[..used].copy_from_slice(&bias[column..][..used]);
     }
     [line; ROWS]
-}
-
-/// Rows `first..first + rows` of the left factor in groups of twelve, each with its twelve elements of a step together.
-fn pack(term: &Term<'_>, first: usize, rows: usize) -> Vec<f32> {
-    let depth = term.right.depth;
-    let mut packed = vec![0.0; rows.div_ceil(ROWS) * ROWS * depth];
-    for (group, packed) in packed.chunks_exact_mut((ROWS * depth).max(1)).enumerate() {
-        for i in 0..ROWS.min(rows - group * ROWS) {
-            let row = &term.left[(first + group * ROWS + i) * term.stride..][..depth];
-            for (slot, value) in packed[i..].iter_mut().step_by(ROWS).zip(row) {
-                *slot = *value;
-            }
-        }
-    }
-    packed
 }
 
 /// `leftᵀ · right`, row-major `[rows × columns]`: a sum over the lines that both factors share, in their order.

@@ -313,6 +313,51 @@ impl Product<'_> {
     }
 }
 
+/// A rectangle of a row-major matrix that one task fills while others fill theirs.
+pub(super) struct Cell<'a> {
+    data: *mut f32,
+    stride: usize,
+    /// Where the rectangle begins in the matrix.
+    pub(super) first_row: usize,
+    pub(super) first_column: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    matrix: std::marker::PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a cell is the only way to its elements while it lives, as a `&mut [f32]` would be.
+unsafe impl Send for Cell<'_> {}
+
+/// Cuts a row-major matrix into cells of `high` rows and `wide` columns, smaller ones at the ends.
+pub(super) fn cells(matrix: &mut [f32], columns: usize, high: usize, wide: usize) -> Vec<Cell<'_>> {
+    assert!(columns > 0 && high > 0 && wide > 0 && matrix.len().is_multiple_of(columns));
+    let rows = matrix.len() / columns;
+    let data = matrix.as_mut_ptr();
+    let starts = (0..rows).step_by(high);
+    let each = starts.flat_map(|row| (0..columns).step_by(wide).map(move |column| (row, column)));
+    each.map(|(first_row, first_column)| Cell {
+        data,
+        stride: columns,
+        first_row,
+        first_column,
+        rows: high.min(rows - first_row),
+        columns: wide.min(columns - first_column),
+        matrix: std::marker::PhantomData,
+    })
+    .collect()
+}
+
+impl Cell<'_> {
+    /// `count` elements of row `row` from `column` on, both counted from the cell's corner.
+    pub(super) fn line(&mut self, row: usize, column: usize, count: usize) -> &mut [f32] {
+        assert!(row < self.rows && column + count <= self.columns);
+        let at = (self.first_row + row) * self.stride + self.first_column + column;
+        // SAFETY: `cells` holds the matrix mutably borrowed for as long as any cell lives; its cells do not overlap, and
+        // the assertion keeps the slice inside this one, which is borrowed mutably itself.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(at), count) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,6 +437,30 @@ mod tests {
             tiles.push(("avx2", tile));
         }
         tiles
+    }
+
+    #[test]
+    fn cells_cover_a_matrix_once() {
+        let (rows, columns) = (7, 10);
+        let mut matrix = vec![0.0; rows * columns];
+        let mut all = cells(&mut matrix, columns, 3, 4);
+        assert_eq!(all.len(), 9);
+        for (number, cell) in all.iter_mut().enumerate() {
+            for row in 0..cell.rows {
+                let whole = cell.columns;
+                cell.line(row, 0, whole)
+                    .iter_mut()
+                    .for_each(|v| *v += 1.0 + number as f32);
+            }
+        }
+        let want = |at: usize| 1.0 + (at / columns / 3 * 3 + at % columns / 4) as f32;
+        assert_eq!(matrix, (0..rows * columns).map(want).collect::<Vec<f32>>());
+    }
+
+    #[test]
+    #[should_panic(expected = "assertion failed")]
+    fn a_line_ends_with_its_cell() {
+        cells(&mut [0.0; 8], 4, 1, 2)[0].line(0, 1, 2);
     }
 
     #[test]

@@ -17,6 +17,7 @@ Examples:
   retune eval suite.yaml --model support:candidate
   retune eval suite.yaml --model support:candidate --baseline nearest-centroid
   retune eval suite.yaml --baseline majority --dataset tickets
+  retune eval suite.yaml --run 3f9a1c2b7d10
   retune eval suite.yaml --baseline nearest-centroid --dataset tickets --base minilm
 
 A report is made once: the same subject on the same suite is not run again. A case that could not be
@@ -30,10 +31,13 @@ pub(crate) struct Args {
     #[arg(value_name = "SUITE")]
     suite: String,
     /// The version to evaluate; with --baseline, the version whose base and dataset the baseline has
-    #[arg(long, value_name = "REF", required_unless_present = "dataset")]
+    #[arg(long, value_name = "REF", required_unless_present_any = ["run", "dataset"])]
     model: Option<ModelRef>,
+    /// The run whose adapter to evaluate, registered or not: its id, or at least 4 digits of its beginning
+    #[arg(long, value_name = "ID", conflicts_with_all = ["model", "baseline", "dataset", "base"])]
+    run: Option<String>,
     /// Evaluate what needs no training: nearest-centroid or majority
-    #[arg(long, value_name = "KIND", required_unless_present = "model")]
+    #[arg(long, value_name = "KIND", required_unless_present_any = ["model", "run"])]
     baseline: Option<BaselineKind>,
     /// The dataset of the baseline: NAME or NAME@VERSION
     #[arg(
@@ -95,6 +99,9 @@ fn subject(args: &Args, workspace: &Workspace<'_>) -> Result<Subject, Failure> {
             None => lifecycle::subject_of(&version),
             Some(kind) => lifecycle::Baseline::Untrained(kind).subject(&version),
         });
+    }
+    if let Some(run) = &args.run {
+        return Ok(lifecycle::find_trained(workspace, run)?.subject());
     }
     let dataset = dataset(args, workspace)?;
     match args.baseline {
