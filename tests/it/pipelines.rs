@@ -1,5 +1,7 @@
 //! Pipelines as people run them: the shipped ones, twice over, and killed at any moment.
 
+#![allow(clippy::print_stderr)]
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
