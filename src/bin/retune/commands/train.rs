@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use retune::lifecycle::{self, Trained};
+use retune::lifecycle::{self, TrainActError, Trained};
 use retune::train::Job;
 
 use crate::exit::Exit;
@@ -42,10 +42,13 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let trained = match (&args.resume, &args.job) {
         (Some(run), _) => lifecycle::resume(&workspace, run)?,
         (None, Some(job)) => {
+            let file = job.display();
+            let about =
+                |error: TrainActError| Failure::from(error).context(format!("cannot train {file}"));
             let job = Job::read(job)?;
-            match lifecycle::train(&workspace, &job)? {
+            match lifecycle::train(&workspace, &job).map_err(about)? {
                 Trained::Planned => {
-                    let plan = lifecycle::plan_training(&workspace, &job)?;
+                    let plan = lifecycle::plan_training(&workspace, &job).map_err(about)?;
                     session.ui.emit(&Planned::from((&job, plan)));
                     return Ok(Exit::Done);
                 }
