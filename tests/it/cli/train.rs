@@ -231,7 +231,10 @@ fn a_changed_start_document_is_an_integrity_error() {
     fs::write(&path, changed).unwrap();
     let refused = scene.resume();
     assert_eq!(refused.code, Some(14), "{refused}");
-    assert!(refused.stderr.contains("start.json"), "{refused}");
+    assert!(
+        refused.stderr.contains("the start document's digest"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -273,7 +276,8 @@ fn faults_name_the_job_file_and_the_way_out() {
     assert_snapshot!(scene.env.run("train --resume 12345678"), @"
     $ retune train --resume 12345678
     --- stderr
-    error: [ENV]/project/.retune/runs/12345678 is not a run
+    error: cannot go on with run 12345678
+      caused by: [ENV]/project/.retune/runs/12345678 is not a run
       hint: see which there are: retune run list
     --- exit 2
     ");

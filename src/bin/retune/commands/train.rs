@@ -40,7 +40,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
     let trained = match (&args.resume, &args.job) {
-        (Some(run), _) => lifecycle::resume(&workspace, run)?,
+        (Some(run), _) => lifecycle::resume(&workspace, run).map_err(|error| {
+            Failure::from(error).context(format!("cannot go on with run {run}"))
+        })?,
         (None, Some(job)) => {
             let file = job.display();
             let about =
