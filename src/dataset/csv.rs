@@ -155,8 +155,11 @@ impl<R: Read> CsvRecords<R> {
         let header = self.header.as_deref().unwrap_or_default();
         if self.record.len() != header.len() {
             return Err(row(format!(
-                "{} fields where the header names {}; put a text that holds a comma in quotes",
-                self.record.len(),
+                "{} where the header names {}; put a text that holds a comma in quotes",
+                match self.record.len() {
+                    1 => "1 field".to_owned(),
+                    count => format!("{count} fields"),
+                },
                 header.len()
             )));
         }

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::columns::Columns;
 use super::error::{DatasetError, RowFaults};
 use super::example::SplitName;
@@ -40,12 +42,13 @@ pub fn import(
     reporter: &dyn Reporter,
 ) -> Result<(DatasetId, DatasetManifest), DatasetError> {
     let (id, manifest) = inspect(files, options, reporter)?;
-    for (name, path) in files {
+    files.par_iter().try_for_each(|(name, path)| {
         let blob = store.put_file(path)?;
         if manifest.split(*name).map(|split| split.blob) != Some(blob.digest) {
             return Err(DatasetError::Changed(path.clone()));
         }
-    }
+        Ok(())
+    })?;
     store.put_bytes(&manifest.encode()?)?;
     Ok((id, manifest))
 }

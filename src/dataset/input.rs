@@ -37,12 +37,23 @@ pub(super) enum InputError {
     /// A byte that belongs to no character.
     #[error(
         "not UTF-8: byte {byte:#04x} at byte offset {offset}; save the file as UTF-8 \
-         (for a Latin-1 file: iconv -f latin1 -t utf-8)"
+         (for a {} file: iconv -f {} -t utf-8)",
+        likely(*offset, *byte).0,
+        likely(*offset, *byte).1
     )]
     NotUtf8 { line: u64, offset: u64, byte: u8 },
     /// A row that does not end.
     #[error("a row is longer than 16 MiB; is a quote or a line end missing?")]
     TooLong,
+}
+
+/// What a file that is not UTF-8 most likely is, for people and for iconv: UTF-16 begins with a mark of two bytes that
+/// no other text begins with.
+fn likely(offset: u64, byte: u8) -> (&'static str, &'static str) {
+    match (offset, byte) {
+        (0, 0xff | 0xfe) => ("UTF-16", "utf-16"),
+        _ => ("Latin-1", "latin1"),
+    }
 }
 
 /// What a file was, once it has been read to the end.

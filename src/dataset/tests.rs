@@ -436,7 +436,7 @@ fn faults_of_csv_rows() {
         ("", "t.csv: the file holds no rows"),
         (
             "text,label\na,x\n\"b,y\nc,z\n",
-            "t.csv:3: 1 fields where the header names 2; put a text that holds a comma in quotes",
+            "t.csv:3: 1 field where the header names 2; put a text that holds a comma in quotes",
         ),
     ] {
         assert_eq!(faults("t.csv", text)[0], fault, "{text:?}");
@@ -473,6 +473,8 @@ fn bytes_that_are_not_utf8_are_named() {
         );
         assert_eq!(found, [expected]);
     }
+    let found = faults_of("t.csv", b"\xff\xfet\0e\0", &Options::default());
+    assert!(found[0].contains("for a UTF-16 file: iconv -f utf-16 -t utf-8"));
 }
 
 #[test]

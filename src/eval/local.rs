@@ -38,10 +38,10 @@ impl Local<'_> {
     }
 
     /// One pooled vector for each text.
-    pub fn embed(&self, texts: &[&str]) -> Result<Vec<Row>, EvalError> {
-        self.rows("embedding", texts, |batch| {
-            self.classifier.embeddings(batch)
-        })
+    ///
+    /// `what` says to people which texts these are, such as `embedding the training split for its centroids`.
+    pub fn embed(&self, what: &str, texts: &[&str]) -> Result<Vec<Row>, EvalError> {
+        self.rows(what, texts, |batch| self.classifier.embeddings(batch))
     }
 
     fn rows(

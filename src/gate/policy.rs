@@ -197,13 +197,21 @@ impl Policy {
         Ok(found)
     }
 
+    /// Its identity.
+    pub fn id(&self) -> Result<PolicyId, GateError> {
+        Ok(Digest::of(&self.document()?).into())
+    }
+
     /// Puts the canonical document into the store.
     pub fn store(&self, store: &Store) -> Result<PolicyId, GateError> {
-        let bytes = canonical::encode(SCHEMA, self).map_err(|source| GateError::Encode {
+        Ok(store.put_bytes(&self.document()?)?.digest.into())
+    }
+
+    fn document(&self) -> Result<Vec<u8>, GateError> {
+        canonical::encode(SCHEMA, self).map_err(|source| GateError::Encode {
             what: "policy",
             source,
-        })?;
-        Ok(store.put_bytes(&bytes)?.digest.into())
+        })
     }
 
     /// Reads a policy from the store; every byte and every rule for policies is checked.

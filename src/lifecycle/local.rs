@@ -68,7 +68,11 @@ pub(super) fn centroid(
     };
     let questions: Vec<&str> = rows.iter().map(Example::question).collect();
     let mut embeddings = Vec::new();
-    for (index, row) in local.embed(&questions)?.into_iter().enumerate() {
+    for (index, row) in local
+        .embed("embedding the training split for its centroids", &questions)?
+        .into_iter()
+        .enumerate()
+    {
         let text = |why| EvalError::Centroids(format!("training row {}: {why}", index + 1));
         embeddings.extend(row.map_err(text)?);
     }
@@ -77,7 +81,8 @@ pub(super) fn centroid(
         Ok(embedding) => centroids.answer(&embedding),
         Err(why) => Answer::Error(why),
     };
-    let answers = local.embed(&texts(suite))?.into_iter().map(answer);
+    let cases = local.embed("embedding the cases for nearest-centroid", &texts(suite))?;
+    let answers = cases.into_iter().map(answer);
     Ok((centroids.labels(), answers.collect()))
 }
 

@@ -12,6 +12,7 @@ mod judge;
 #[cfg(feature = "train")]
 mod local;
 mod pin;
+mod policy;
 mod promote;
 mod register;
 mod train;
@@ -24,7 +25,8 @@ pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
 pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge};
 pub use pin::{PinActError, PinChange, pin, pin_answers, update_pins};
-pub use promote::{PromoteError, Promotion, promote};
+pub use policy::{PolicyError, ProjectPolicy, adopt_policy, policy_of};
+pub use promote::{OtherPolicy, PromoteError, Promotion, promote};
 pub use register::{register, version_of};
 pub use train::{
     JobInputs, TrainActError, Trained, TrainedRun, find_trained, job_inputs, plan_training, resume,

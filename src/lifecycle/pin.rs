@@ -1,7 +1,6 @@
 //! Pinning: choosing a version for each pin, and comparing what was chosen with the registry.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::workspace::Workspace;
 use crate::name::AliasName;
@@ -41,12 +40,11 @@ impl PinChange {
     }
 }
 
-/// Pins one version: writes it into the project file and the lock at `root`. Doing it again changes nothing.
+/// Pins one version: writes it into the project file and the lock. Doing it again changes nothing.
 ///
 /// `follow` is the alias that a later `pin update` looks at; without one, the pin stays at this version.
 pub fn pin(
     workspace: &Workspace<'_>,
-    root: &Path,
     name: &PinName,
     reference: &ModelRef,
     follow: Option<&AliasName>,
@@ -54,6 +52,7 @@ pub fn pin(
     if reference.is_movable() {
         return Err(PinError::Movable(reference.to_string()).into());
     }
+    let root = &workspace.root;
     let project = Project::read(root)?;
     let tenant = reference
         .tenant
@@ -97,13 +96,13 @@ pub fn pin(
     })
 }
 
-/// Chooses the versions of pins anew and writes the lock at `root`. Without `names`, all of them; pins that
+/// Chooses the versions of pins anew and writes the lock. Without `names`, all of them; pins that
 /// nobody asks for any more leave the lock. Pins that a merge conflict left open are always chosen anew.
 pub fn update_pins(
     workspace: &Workspace<'_>,
-    root: &Path,
     names: &[PinName],
 ) -> Result<Vec<PinChange>, PinActError> {
+    let root = &workspace.root;
     let project = Project::read(root)?;
     for name in names {
         require(&project, name)?;

@@ -122,10 +122,18 @@ pub fn train(workspace: &Workspace<'_>, job: &Job) -> Result<Trained, TrainActEr
 pub fn resume(workspace: &Workspace<'_>, run: &str) -> Result<Trained, TrainActError> {
     let digits = run.strip_prefix("sha256:").unwrap_or(run);
     let found = crate::train::runs(&workspace.runs)?;
-    let mut matching = found
+    let mut matching: Vec<_> = found
         .into_iter()
-        .filter(|found| digits.len() >= 4 && found.id.digest().hex().starts_with(digits));
-    let Some(found) = matching.next() else {
+        .filter(|found| digits.len() >= 4 && found.id.digest().hex().starts_with(digits))
+        .collect();
+    if matching.len() > 1 {
+        return Err(RegistryError::Ambiguous {
+            what: format!("run {run}"),
+            candidates: matching.iter().map(|run| run.id.short()).collect(),
+        }
+        .into());
+    }
+    let Some(found) = matching.pop() else {
         return Err(TrainError::NotARun(workspace.runs.join(run)).into());
     };
     let inputs = job_inputs(workspace, &found.start.job)?;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use super::ask::{Ask, Asked, PinName};
-use super::lock::{Lock, LockFile, Pin, Resolved};
+use super::error::PinError;
+use super::lock::{LOCK_FILE, Lock, LockFile, Pin, Resolved};
 use super::project::Project;
 use crate::reference::VersionLabel;
 
@@ -97,6 +99,23 @@ pub fn check(
             problems
         }
     }
+}
+
+/// The same for the bytes of project file and lock, as they are staged or pushed; the registry is not looked at.
+/// Without a project file nothing is asked for, and nothing is wrong.
+pub fn check_frozen(
+    project: Option<Vec<u8>>,
+    lock: Option<Vec<u8>>,
+) -> Result<Vec<Problem>, PinError> {
+    let Some(project) = project else {
+        return Ok(Vec::new());
+    };
+    let lock = match lock {
+        Some(bytes) => LockFile::parse(bytes, Path::new(LOCK_FILE))?,
+        None => LockFile::Missing,
+    };
+    let project = Project::from_bytes(&project)?;
+    Ok(check(&project, &lock, &BTreeMap::new(), Depth::Frozen))
 }
 
 /// Where the project file and the lock differ.

@@ -41,7 +41,7 @@ pub enum PinError {
         known: Vec<String>,
     },
     /// The project file is written in a way that an edit could break.
-    #[error("cannot add the pin to {} without changing the rest of it; add it by hand:\n{block}", path.display())]
+    #[error("cannot edit {} without changing the rest of it; add by hand:\n{block}", path.display())]
     Layout {
         /// The project file.
         path: PathBuf,

@@ -13,7 +13,8 @@ use crate::fsio;
 use crate::name::{AliasName, ModelName, TenantName};
 use crate::reference::{ModelRef, Selector, VersionLabel};
 
-const LOCK_FILE: &str = "retune.lock";
+/// The lock's name.
+pub const LOCK_FILE: &str = "retune.lock";
 const SCHEMA: &str = "retune.lock/1";
 const HEADER: &str = "# Written by `retune pin`. Commit it; do not edit it.\n";
 
@@ -104,14 +105,19 @@ impl LockFile {
         if !path.exists() {
             return Ok(Self::Missing);
         }
-        let text = String::from_utf8(fsio::read(&path)?).map_err(|_| PinError::Lock {
-            path: path.clone(),
+        Self::parse(fsio::read(&path)?, &path)
+    }
+
+    /// Reads the bytes of a lock; errors name `path`.
+    pub fn parse(bytes: Vec<u8>, path: &Path) -> Result<Self, PinError> {
+        let text = String::from_utf8(bytes).map_err(|_| PinError::Lock {
+            path: path.to_owned(),
             why: "it is not UTF-8".to_owned(),
         })?;
         if text.lines().any(|line| line.starts_with("<<<<<<< ")) {
-            return Ok(Self::Conflict(in_common(&text, &path)));
+            return Ok(Self::Conflict(in_common(&text, path)));
         }
-        Lock::decode(&text, &path).map(Self::Lock)
+        Lock::decode(&text, path).map(Self::Lock)
     }
 
     /// The lock's path.

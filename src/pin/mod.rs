@@ -15,8 +15,8 @@ mod project;
 mod tests;
 
 pub use ask::{Ask, Asked, PinName};
-pub use check::{Answer, Depth, Problem, check};
+pub use check::{Answer, Depth, Problem, check, check_frozen};
 pub use error::PinError;
 pub use exclude::Exclude;
-pub use lock::{Lock, LockFile, LockedBase, LockedFile, Pin, Resolved};
-pub use project::{PROJECT_FILE, Project, ScanSettings};
+pub use lock::{LOCK_FILE, Lock, LockFile, LockedBase, LockedFile, Pin, Resolved};
+pub use project::{GATE_FILE, PROJECT_FILE, Project, ScanSettings};

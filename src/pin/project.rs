@@ -16,6 +16,9 @@ use crate::reference::VersionLabel;
 /// The project file's name.
 pub const PROJECT_FILE: &str = "retune.yaml";
 
+/// The gate policy of every model that the project file names none for, in the project's root.
+pub const GATE_FILE: &str = "gate.yaml";
+
 /// What a repository asks of retune.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
@@ -25,6 +28,8 @@ pub struct Project {
     pub registry: PathBuf,
     /// The store, likewise.
     pub store: PathBuf,
+    /// The gate policy that decides about a model, where it is not [`GATE_FILE`]: relative to the project's root.
+    pub gates: BTreeMap<ModelName, PathBuf>,
     /// The pins.
     pub pins: BTreeMap<PinName, Ask>,
     /// The scanner's settings.
@@ -53,6 +58,12 @@ impl Project {
         Ok(Some(Self::parse(&Source::read(&path)?)?))
     }
 
+    /// Reads the bytes of a project file that does not come from the disk.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Faults> {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        Self::parse(&Source::new(Path::new(PROJECT_FILE), text))
+    }
+
     /// Reads the text of a project file.
     pub fn parse(source: &Source) -> Result<Self, Faults> {
         let raw: RawProject = source.parse()?;
@@ -74,9 +85,17 @@ impl Project {
             tenant: raw.tenant,
             registry: raw.registry,
             store: raw.store,
+            gates: raw.gates,
             pins,
             scan: ScanSettings { exclude },
         })
+    }
+
+    /// The file whose policy decides about a model, relative to the project's root unless absolute.
+    pub fn gate_file(&self, model: &ModelName) -> &Path {
+        self.gates
+            .get(model)
+            .map_or(Path::new(GATE_FILE), PathBuf::as_path)
     }
 
     /// Adds a pin to the project file, or changes what it asks, and leaves every other line as it is.
@@ -90,15 +109,39 @@ impl Project {
             return Ok(());
         }
         let block = block(name, ask, &before.tenant);
-        let text = with_block(source.text(), name, &block);
-        let edited = Source::new(&path, text);
-        if Self::parse(&edited).ok().as_ref() != Some(&wanted) {
+        wanted.write(&source, "pins", name, &block)
+    }
+
+    /// Names the policy file that decides about a model, likewise. The model must not have one yet.
+    pub fn write_gate(root: &Path, model: &ModelName, file: &Path) -> Result<(), PinError> {
+        let source = Source::read(&root.join(PROJECT_FILE))?;
+        let mut wanted = Self::parse(&source)?;
+        wanted.gates.insert(model.clone(), file.to_owned());
+        let block = format!(
+            "  {}: {}\n",
+            quoted(model.as_str()),
+            quoted(&file.to_string_lossy())
+        );
+        wanted.write(&source, "gates", model, &block)
+    }
+
+    /// Puts a block into a section of the project file, provided that it then reads as this project.
+    fn write(
+        &self,
+        source: &Source,
+        section: &str,
+        name: &ModelName,
+        block: &str,
+    ) -> Result<(), PinError> {
+        let text = with_block(source.text(), section, name, block);
+        let edited = Source::new(source.path(), text);
+        if Self::parse(&edited).ok().as_ref() != Some(self) {
             return Err(PinError::Layout {
-                path,
-                block: format!("pins:\n{block}"),
+                path: source.path().to_owned(),
+                block: format!("{section}:\n{block}"),
             });
         }
-        Ok(fsio::write_atomic(&path, edited.text().as_bytes())?)
+        Ok(fsio::write_atomic(source.path(), edited.text().as_bytes())?)
     }
 }
 
@@ -111,6 +154,8 @@ struct RawProject {
     registry: PathBuf,
     #[serde(default = "default_store")]
     store: PathBuf,
+    #[serde(default)]
+    gates: BTreeMap<ModelName, PathBuf>,
     #[serde(default)]
     pins: BTreeMap<PinName, RawPin>,
     #[serde(default)]
@@ -218,16 +263,17 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// `text` with the block of this pin replaced or added. The caller checks the result.
-fn with_block(text: &str, name: &PinName, block: &str) -> String {
+/// `text` with the block of this name replaced or added in a section. The caller checks the result.
+fn with_block(text: &str, section: &str, name: &ModelName, block: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
-    let Some(pins) = lines.iter().position(|line| line.trim_end() == "pins:") else {
+    let title = format!("{section}:");
+    let Some(pins) = lines.iter().position(|line| line.trim_end() == title) else {
         let gap = if text.is_empty() || text.ends_with('\n') {
             ""
         } else {
             "\n"
         };
-        return format!("{text}{gap}pins:\n{block}");
+        return format!("{text}{gap}{title}\n{block}");
     };
     let is_inside =
         |line: &&str| line.starts_with(' ') || line.trim().is_empty() || line.starts_with('#');
@@ -256,7 +302,7 @@ fn with_block(text: &str, name: &PinName, block: &str) -> String {
         None => {
             let last = lines[pins..end]
                 .iter()
-                .rposition(|line| line.starts_with(' ') || line.starts_with("pins:"));
+                .rposition(|line| line.starts_with(' ') || line.starts_with(&title));
             let stop = pins + last.map_or(1, |n| n + 1);
             (stop, stop)
         }

@@ -8,8 +8,8 @@ use crate::document::Faults;
 use crate::eval::EvalError;
 use crate::gate::GateError;
 use crate::lifecycle::{
-    BaseActError, DatasetActError, EvaluateError, JudgeError, PinActError, PromoteError,
-    TrainActError,
+    BaseActError, DatasetActError, EvaluateError, JudgeError, PinActError, PolicyError,
+    PromoteError, TrainActError,
 };
 use crate::registry::RegistryError;
 use crate::train::TrainError;
@@ -53,6 +53,9 @@ pub enum PipelineError {
     /// Judging.
     #[error(transparent)]
     Judge(#[from] JudgeError),
+    /// The policy is not the project's.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),

@@ -129,6 +129,8 @@ const STAGES: [Stage; 8] = [
 
 impl Walk<'_> {
     fn stages(&mut self) -> Result<End, PipelineError> {
+        let spec = self.spec;
+        lifecycle::adopt_policy(self.workspace, &spec.model, &spec.gate, &self.files.policy)?;
         let dataset = self.dataset()?;
         let base = self.base()?;
         if self.planning() && (dataset.new || base.new) {
@@ -391,6 +393,7 @@ impl Walk<'_> {
             Promotion::NotPassed(_, evidence, verdict) => {
                 format!("evidence {evidence} says {verdict}")
             }
+            Promotion::OtherPolicy(other) => other.to_string(),
             Promotion::NoEvidence(_) => "nobody judged it".to_owned(),
             Promotion::Decided(_, decision) => {
                 let new = matches!(decision, Decision::Moved(..));
@@ -411,8 +414,8 @@ impl Walk<'_> {
             return Ok(());
         }
         let reference = self.reference(version);
-        let (ws, follow) = (self.workspace, Some(&self.spec.promote));
-        let change = lifecycle::pin(ws, &ws.root, &self.spec.model, &reference, follow)?;
+        let follow = Some(&self.spec.promote);
+        let change = lifecycle::pin(self.workspace, &self.spec.model, &reference, follow)?;
         let what = format!("{reference} in retune.lock");
         summary.pinned = Some(reference.to_string());
         self.note(Stage::Pin, change.is_change(), what);

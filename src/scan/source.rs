@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::file::{File, Kind, MAX_BYTES};
 use super::finding::Report;
 use super::scanner;
-use crate::document::{Faults, Source};
+use crate::document::Faults;
 use crate::fsio::{Context, FileError};
 use crate::git::{Checkout, GitError, PushedRef, TreeFile};
 use crate::pin::{Exclude, PROJECT_FILE, Project};
@@ -96,14 +96,10 @@ pub fn scan_folder(
 }
 
 fn exclude(project: Option<Vec<u8>>) -> Result<Exclude, Faults> {
-    let Some(bytes) = project else {
-        return Ok(Exclude::default());
-    };
-    let source = Source::new(
-        Path::new(PROJECT_FILE),
-        String::from_utf8_lossy(&bytes).into_owned(),
-    );
-    Ok(Project::parse(&source)?.scan.exclude)
+    match project {
+        Some(bytes) => Ok(Project::from_bytes(&bytes)?.scan.exclude),
+        None => Ok(Exclude::default()),
+    }
 }
 
 fn read(

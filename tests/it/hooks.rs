@@ -168,6 +168,48 @@ fn what_the_staged_project_file_leaves_out_passes() {
     is_stopped(&repo.commit(), "did you mean `scan`?");
 }
 
+/// Locks a pin without a registry: the hook looks at the two files alone.
+const LOCKED: &str = include_str!("../fixtures/hooks/retune.lock");
+const ASKED: &str =
+    "version: 1\ntenant: acme\npins:\n  support:\n    model: support\n    alias: production\n";
+
+#[test]
+fn a_lock_that_is_stale_missing_or_edited_stops_commit_and_push() {
+    let repo = Repo::new(&[]);
+    repo.env.write("retune.yaml", ASKED);
+    is_stopped(&repo.commit(), "there is no retune.lock");
+    repo.env.write("retune.lock", LOCKED);
+    repo.commit().ok();
+    repo.git(&["push", "-q", "origin", "main"]).ok();
+
+    // Staged alone, without the lock that belongs to it; what lies in the work tree does not matter.
+    repo.env
+        .write("retune.yaml", ASKED.replace("production", "canary"));
+    repo.git(&["add", "retune.yaml"]).ok();
+    repo.env.write("retune.yaml", ASKED);
+    let stopped = repo.git(&["commit", "-q", "-m", "x"]);
+    is_stopped(
+        &stopped,
+        "support: retune.yaml asks for acme/support:canary",
+    );
+    is_stopped(
+        &stopped,
+        "retune pin update && git add retune.yaml retune.lock",
+    );
+
+    repo.env
+        .write("retune.lock", LOCKED.replace("size: 636", "size:  636"));
+    is_stopped(&repo.commit(), "it was edited by hand");
+    repo.env
+        .write("retune.lock", format!("<<<<<<< HEAD\n{LOCKED}"));
+    is_stopped(&repo.commit(), "conflict markers");
+
+    repo.git(&["rm", "-q", "--cached", "retune.lock"]).ok();
+    repo.git(&["commit", "-q", "--no-verify", "-m", "x"]).ok();
+    let stopped = repo.git(&["push", "-q", "origin", "main"]);
+    is_stopped(&stopped, "pins (refs/heads/main): there is no retune.lock");
+}
+
 #[test]
 fn a_linked_work_tree_has_the_hooks_too() {
     let repo = Repo::new(&[]);

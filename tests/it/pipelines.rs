@@ -98,6 +98,37 @@ fn a_gate_that_does_not_pass_stops_the_pipeline_before_promotion() {
 }
 
 #[test]
+fn a_pipeline_judges_by_the_project_s_policy_or_not_at_all() {
+    let env = Env::new();
+    let file = quick(&env, "quick");
+    let project = env.path("quick-project");
+    let project = project.to_str().unwrap();
+    let own = std::fs::read_to_string(env.path("quick/gate.yaml")).unwrap();
+    env.write(
+        "quick-project/gate.yaml",
+        own.replace("margin: 0.05", "margin: 0.4"),
+    );
+    env.run_args(&["--project", project, "init"]).ok();
+    let stopped = env.run_args(&["pipeline", "run", file.to_str().unwrap()]);
+    assert_eq!(stopped.code, Some(2), "{stopped}");
+    assert!(
+        stopped
+            .stderr
+            .contains("is not the gate policy of support-router"),
+        "{stopped}"
+    );
+
+    std::fs::remove_file(env.path("quick-project/gate.yaml")).unwrap();
+    env.run_args(&["pipeline", "run", file.to_str().unwrap()])
+        .ok();
+    let text = std::fs::read_to_string(env.path("quick-project/retune.yaml")).unwrap();
+    assert!(
+        text.contains("gates:\n  support-router: \"../quick/gate.yaml\"\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_pipeline_that_names_what_is_not_there_says_so() {
     let env = Env::new();
     let file = quick(&env, "quick");

@@ -13,8 +13,8 @@ use retune::fsio::FileError;
 use retune::gate::GateError;
 use retune::git::GitError;
 use retune::lifecycle::{
-    BaseActError, DatasetActError, EvaluateError, InitError, JudgeError, PinActError, PromoteError,
-    TrainActError,
+    BaseActError, DatasetActError, EvaluateError, InitError, JudgeError, PinActError, PolicyError,
+    PromoteError, TrainActError,
 };
 use retune::pin::PinError;
 use retune::pipeline::PipelineError;
@@ -138,7 +138,10 @@ impl From<RegistryError> for Failure {
         } else {
             Exit::Failed
         };
-        Self::from_error(exit, &error)
+        match error {
+            RegistryError::Git(error) => error.into(),
+            error => Self::from_error(exit, &error),
+        }
     }
 }
 
@@ -292,9 +295,28 @@ impl From<PromoteError> for Failure {
     fn from(error: PromoteError) -> Self {
         match error {
             PromoteError::Registry(error) => error.into(),
+            PromoteError::Policy(error) => error.into(),
+            PromoteError::Gate(error) => error.into(),
             PromoteError::Evidence { evidence, source } => Self::from(*source).context(format!(
                 "the gate evidence {evidence} could not be confirmed"
             )),
+        }
+    }
+}
+
+impl From<PolicyError> for Failure {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::Project(error) => error.into(),
+            PolicyError::Gate(error) => error.into(),
+            PolicyError::File(error) => error.into(),
+            PolicyError::Missing { ref model, .. } => {
+                Self::from_error(Exit::Usage, &error).hint(format!(
+                    "write it, or name another file in retune.yaml: gates: {{{model}: FILE}}"
+                ))
+            }
+            error @ PolicyError::Other { .. } => Self::from_error(Exit::Usage, &error)
+                .hint("let one of them name the other's file: `gate` in the pipeline, `gates` in retune.yaml"),
         }
     }
 }
@@ -328,7 +350,14 @@ impl From<GitError> for Failure {
             GitError::NotARepository(_) => Exit::Usage,
             _ => Exit::Failed,
         };
-        Self::from_error(exit, &error)
+        let failure = Self::from_error(exit, &error);
+        match error {
+            GitError::ForeignOwner(path) => failure.hint(format!(
+                "if you trust it: git config --global --add safe.directory {}",
+                path.display()
+            )),
+            _ => failure,
+        }
     }
 }
 
@@ -369,9 +398,36 @@ impl From<TrainError> for Failure {
                     TrainError::Busy(_) => Exit::LostRace,
                     _ => Exit::Failed,
                 };
-                Self::from_error(exit, &error)
+                let failure = Self::from_error(exit, &error);
+                match remedy(&error) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
             }
         }
+    }
+}
+
+/// What to change in the job or the data.
+fn remedy(error: &TrainError) -> Option<String> {
+    match error {
+        TrainError::SequenceLength { limit, .. } => {
+            Some(format!("set sequence_len to {limit} or less"))
+        }
+        TrainError::Overlong { longest, .. } => Some(format!(
+            "set sequence_len to {longest}, or say on_overlong: truncate_right or drop"
+        )),
+        TrainError::NoValidation { .. } => {
+            Some("add the dataset with --validation FILE, or take `eval` out of the job".to_owned())
+        }
+        TrainError::NewLabel { .. } => {
+            Some("give the training split rows of it, or take the row out".to_owned())
+        }
+        TrainError::Changed { .. } => {
+            Some("a changed job, dataset or base is another run: retune train JOB".to_owned())
+        }
+        TrainError::NotARun(_) => Some("see which there are: retune run list".to_owned()),
+        _ => None,
     }
 }
 
@@ -403,6 +459,7 @@ impl From<PipelineError> for Failure {
             E::Gate(error) => error.into(),
             E::Judge(error) => error.into(),
             E::Registry(error) => error.into(),
+            E::Policy(error) => error.into(),
             E::Promote(error) => error.into(),
             E::Pin(error) => error.into(),
             error @ (E::Missing(_) | E::Columns(_) | E::Source(_)) => {

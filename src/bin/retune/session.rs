@@ -147,7 +147,10 @@ fn missing(what: &str, path: &Path) -> Failure {
         "the project's {what} {} is not there",
         path.display()
     ))
-    .hint(INIT_FIRST)
+    .hint(format!(
+        "it is not in the repository: copy it from where it is kept, or name that place in {PROJECT_FILE}: `{what}: PATH`"
+    ))
+    .hint("for an empty new one: retune init")
 }
 
 /// `RETUNE_ACTOR`, else whom git would name as author here, else the user of this machine.

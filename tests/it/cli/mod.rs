@@ -8,3 +8,5 @@ mod model;
 mod pin;
 mod scan;
 mod store;
+#[cfg(feature = "train")]
+mod train;

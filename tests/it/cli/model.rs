@@ -20,7 +20,7 @@ fn a_version_goes_to_production_and_back() {
     --- stderr
     error: cannot promote support@20261123-dd9f379a1d9f to production
       caused by: no gate has judged it
-      hint: judge it: retune gate check support@20261123-dd9f379a1d9f --against :production
+      hint: judge it: retune gate check support@20261123-dd9f379a1d9f --against nearest-centroid --against majority --suite SUITE
     --- exit 13
     ");
     project.judge(&one, None, [0..0, 0..100]);
@@ -126,7 +126,7 @@ fn evidence_about_something_else_promotes_nothing() {
     --- stderr
     error: cannot promote support@20261123-8acdf6904271 to production
       caused by: evidence sha256:a55bfc14d4f981cd22c2dd96394e9e911c5d4cf04087fdabaca5cb5c888a286d is about adapter e8a8084eb75a on base ec311b938f29; version 20261123-8acdf6904271 is adapter a5d6fbaa38c1 on base ec311b938f29
-      hint: judge it again: retune gate check support@20261123-8acdf6904271 --against :production
+      hint: judge it: retune gate check support@20261123-8acdf6904271 --against :production --suite SUITE
     --- exit 13
     ");
     // Production moves on; what was judged against the version before does not count any more.
@@ -140,9 +140,80 @@ fn evidence_about_something_else_promotes_nothing() {
     --- stderr
     error: cannot promote support@20261123-8acdf6904271 to production
       caused by: evidence sha256:611ac8f114d619754318d602f4c08d1c641fb89418573e18737235710be83a50 was judged against 20261123-dd9f379a1d9f; production is now 20261123-2f14da051d69
-      hint: judge it again: retune gate check support@20261123-8acdf6904271 --against :production
+      hint: judge it: retune gate check support@20261123-8acdf6904271 --against :production --suite SUITE
     --- exit 13
     ");
+}
+
+#[test]
+fn only_evidence_by_the_project_s_policy_promotes() {
+    let project = Project::new();
+    let one = project.version("1");
+    let id = project.judge(&one, None, [0..0, 0..100]);
+    let promote = format!("model promote {one} --to production");
+    let own = std::fs::read_to_string(project.env.path("gate.yaml")).unwrap();
+
+    let stricter = own.replace("margin: 0.02", "margin: 0.01");
+    project.env.write("gate.yaml", &stricter);
+    for asked in [promote.clone(), format!("{promote} --evidence {id}")] {
+        let refused = project.env.run(&asked);
+        assert_eq!(refused.code, Some(13), "{refused}");
+        assert!(
+            refused
+                .stderr
+                .contains(&format!("evidence {id} was judged by policy sha256:"))
+        );
+        assert!(
+            refused
+                .stderr
+                .contains("[ENV]/project/gate.yaml, is sha256:"),
+            "{refused}"
+        );
+        assert!(
+            refused.stderr.contains("hint: judge it: retune gate check"),
+            "{refused}"
+        );
+    }
+    std::fs::remove_file(project.env.path("gate.yaml")).unwrap();
+    let missing = project.env.run(&promote);
+    assert_eq!(missing.code, Some(2), "{missing}");
+    assert!(
+        missing.stderr.contains("gates: {support: FILE}"),
+        "{missing}"
+    );
+    assert_eq!(
+        project.env.run("model show support:production").code,
+        Some(2)
+    );
+
+    // Comments and other ways of writing the same rules change nothing.
+    project
+        .env
+        .write("rules/support.yaml", format!("# by hand\n{own}"));
+    let file = project.env.path("retune.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        format!("{text}gates:\n  support: rules/support.yaml\n"),
+    )
+    .unwrap();
+    project.env.run(&promote).ok();
+    // Nothing is judged where nothing moves.
+    project.env.write("rules/support.yaml", &stricter);
+    project.env.run(&promote).ok();
+}
+
+#[test]
+fn evidence_that_answers_nothing_hides_no_answer() {
+    let project = Project::new();
+    let one = project.version("1");
+    project.judge(&one, None, [0..0, 0..100]);
+    // Judged again, against one of the two baselines that the policy asks for.
+    project.judge_against_one(&one);
+    project
+        .env
+        .run(&format!("model promote {one} --to production"))
+        .ok();
 }
 
 #[test]

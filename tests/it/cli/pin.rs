@@ -54,6 +54,10 @@ fn a_version_is_pinned_checked_and_listed() {
     # registry: .retune/registry
     # store: .retune/store
 
+    # Which gate policy decides about a model, where it is not gate.yaml.
+    # gates:
+    #   support: gates/support.yaml
+
     # Versions that this repository uses. `retune pin update` writes what they are into retune.lock.
     # pins:
     #   support: {model: support, alias: production}
@@ -126,7 +130,7 @@ fn a_stale_a_missing_and_an_edited_lock_are_told_apart() {
     $ retune pin check --frozen
     support: retune.yaml asks for default/support@20261123-90f825a8f4af, the lock was made for default/support@20261123-d4bee2f0a230
     1 pin: 1 wrong
-    see what would change: retune pin update --dry-run
+    choose the versions anew: retune pin update (look first: retune pin update --dry-run)
     --- exit 10
     ");
     assert_snapshot!(project.env.run("pin update"), @"
@@ -165,7 +169,7 @@ fn a_stale_a_missing_and_an_edited_lock_are_told_apart() {
     $ retune pin check
     there is no retune.lock: nothing is pinned
     1 pin: 1 wrong
-    see what would change: retune pin update --dry-run
+    choose the versions anew: retune pin update (look first: retune pin update --dry-run)
     --- exit 10
     ");
 }
@@ -190,7 +194,7 @@ fn a_lock_in_conflict_is_chosen_anew() {
     $ retune pin check
     retune.lock holds the conflict markers of a merge
     1 pin: 1 wrong
-    see what would change: retune pin update --dry-run
+    choose the versions anew: retune pin update (look first: retune pin update --dry-run)
     --- exit 10
     ");
     assert_snapshot!(project.env.run(&format!("pin add {one}")), @"
@@ -243,7 +247,7 @@ fn an_alias_is_followed_only_when_asked() {
     $ retune pin check --locked
     support: locked to 20261123-dd9f379a1d9f, the alias points to 20261123-2f14da051d69 now
     1 pin: 1 wrong
-    see what would change: retune pin update --dry-run
+    choose the versions anew: retune pin update (look first: retune pin update --dry-run)
     --- exit 10
     ");
     assert_snapshot!(project.env.run("pin update --dry-run"), @"

@@ -7,7 +7,7 @@ use retune::dataset::{self, Options, SplitName};
 use retune::digest::Digest;
 use retune::document::{Source, canonical};
 use retune::eval::{Answer, Case, Report, ReportId, Subject, Suite};
-use retune::gate::{self, Arm, EvidenceId, Policy};
+use retune::gate::{self, Arm, Evidence, EvidenceId, Policy, Verdict};
 use retune::git::Identity;
 use retune::name::TenantName;
 use retune::progress::Silent;
@@ -32,6 +32,7 @@ impl Project {
     pub(crate) fn new() -> Self {
         let env = Env::new();
         env.run("init").ok();
+        env.write("gate.yaml", POLICY);
         Self {
             store: Store::open(&env.path(".retune/store")).unwrap(),
             registry: Registry::open(&env.path(".retune/registry")).unwrap(),
@@ -147,12 +148,8 @@ impl Project {
         against: Option<&Version>,
         wrong: [Wrong; 2],
     ) -> EvidenceId {
-        let policy = Source::new(Path::new("gate.yaml"), POLICY.to_owned());
         let [candidate, baseline] = wrong;
-        let arm = |subject: Subject, wrong: &Wrong| Arm {
-            report: self.report(subject, wrong),
-            label: None,
-        };
+        let arm = |subject: Subject, wrong: &Wrong| self.arm(subject, wrong);
         let dataset = version.manifest.dataset.id.into();
         let base = version.manifest.base.tree.digest().into();
         let baselines = match against {
@@ -162,14 +159,36 @@ impl Project {
                 arm(Subject::Majority { dataset }, &baseline),
             ],
         };
-        let policy = Policy::parse(&policy).unwrap();
         let candidate = arm(subject(version), &candidate);
-        let (id, evidence) = gate::check(&self.store, &policy, &candidate, &baselines).unwrap();
+        let evidence = self.check(version, &candidate, &baselines);
+        evidence.store(&self.store).unwrap()
+    }
+
+    /// Judges a version against the majority alone, which is INVALID, and records the evidence.
+    pub(crate) fn judge_against_one(&self, version: &Version) {
+        let dataset = version.manifest.dataset.id.into();
+        let baseline = self.arm(Subject::Majority { dataset }, &(0..100));
+        let candidate = self.arm(subject(version), &(0..0));
+        let evidence = self.check(version, &candidate, &[baseline]);
+        assert_eq!(evidence.verdict, Verdict::Invalid);
+    }
+
+    fn check(&self, version: &Version, candidate: &Arm, baselines: &[Arm]) -> Evidence {
+        let policy = Source::new(Path::new("gate.yaml"), POLICY.to_owned());
+        let policy = Policy::parse(&policy).unwrap();
+        let (_, evidence) = gate::check(&self.store, &policy, candidate, baselines).unwrap();
         let document = evidence.document().unwrap();
         self.tenant()
             .add_evidence(version, &document, &self.act())
             .unwrap();
-        id
+        evidence
+    }
+
+    fn arm(&self, subject: Subject, wrong: &Wrong) -> Arm {
+        Arm {
+            report: self.report(subject, wrong),
+            label: None,
+        }
     }
 
     fn report(&self, subject: Subject, wrong: &Wrong) -> ReportId {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use retune::lifecycle::{self, Trained};
+use retune::lifecycle::{self, TrainActError, Trained};
 use retune::train::Job;
 
 use crate::exit::Exit;
@@ -40,12 +40,17 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
     let trained = match (&args.resume, &args.job) {
-        (Some(run), _) => lifecycle::resume(&workspace, run)?,
+        (Some(run), _) => lifecycle::resume(&workspace, run).map_err(|error| {
+            Failure::from(error).context(format!("cannot go on with run {run}"))
+        })?,
         (None, Some(job)) => {
+            let file = job.display();
+            let about =
+                |error: TrainActError| Failure::from(error).context(format!("cannot train {file}"));
             let job = Job::read(job)?;
-            match lifecycle::train(&workspace, &job)? {
+            match lifecycle::train(&workspace, &job).map_err(about)? {
                 Trained::Planned => {
-                    let plan = lifecycle::plan_training(&workspace, &job)?;
+                    let plan = lifecycle::plan_training(&workspace, &job).map_err(about)?;
                     session.ui.emit(&Planned::from((&job, plan)));
                     return Ok(Exit::Done);
                 }

@@ -2,11 +2,36 @@
 
 use std::io::{self, Write};
 
-use retune::scan::hook::{Change, HookStatus, Installed, State};
+use retune::pin::Problem;
+use retune::scan::Report;
+use retune::scan::hook::{Change, Hook, HookStatus, Installed, State};
 use serde::Serialize;
 
+use super::pin::{self, Wrong};
+use super::scan::{self, Scanned, at_tip, counted};
 use super::table::table;
-use crate::ui::{DIM, View, styled};
+use crate::exit::Exit;
+use crate::ui::{BAD, DIM, View, styled};
+
+/// What an installed hook found; silent about what is in order.
+#[derive(Serialize)]
+pub(crate) struct HookRun {
+    hook: &'static str,
+    #[serde(flatten)]
+    scanned: Scanned,
+    pins: Vec<WrongPin>,
+    #[serde(skip)]
+    exit: Exit,
+}
+
+#[derive(Serialize)]
+struct WrongPin {
+    /// The pushed reference whose tip holds the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tip: Option<String>,
+    #[serde(flatten)]
+    wrong: Wrong,
+}
 
 /// What `hook status` shows.
 #[derive(Serialize)]
@@ -35,6 +60,35 @@ struct Done {
     hook: &'static str,
     change: &'static str,
     path: String,
+}
+
+impl HookRun {
+    pub(crate) fn new(hook: Hook, report: &Report) -> Self {
+        Self {
+            hook: hook.name(),
+            scanned: Scanned::new(report),
+            pins: Vec::new(),
+            exit: scan::exit(report),
+        }
+    }
+
+    /// Adds what is wrong between project file and lock, in the index or at a pushed tip.
+    pub(crate) fn add_pins(&mut self, tip: Option<&str>, problems: &[Problem]) {
+        let wrong = |problem| WrongPin {
+            tip: tip.map(str::to_owned),
+            wrong: Wrong::from(problem),
+        };
+        self.pins.extend(problems.iter().map(wrong));
+        match pin::exit(problems) {
+            Exit::Done => {}
+            worse => self.exit = worse,
+        }
+    }
+
+    /// The exit code that all of it means.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
 }
 
 impl From<&[HookStatus]> for Status {
@@ -74,6 +128,42 @@ impl Changed {
             dry_run,
             hooks: done.iter().map(one).collect(),
         }
+    }
+}
+
+impl View for HookRun {
+    const SCHEMA: &'static str = "retune.hook/1";
+
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        let what = match self.hook == Hook::PreCommit.name() {
+            true => "commit",
+            false => "push",
+        };
+        let stopped = styled(BAD, format!("{what} stopped:"));
+        self.scanned.places(out)?;
+        let found = self.scanned.findings.len();
+        if found > 0 {
+            writeln!(
+                out,
+                "{stopped} {} can change. Fix the places, or allow one beside it:",
+                counted(found, "model")
+            )?;
+            writeln!(out, "  # retune: allow RULE -- the reason")?;
+        }
+        for pin in &self.pins {
+            writeln!(out, "pins{}: {}", at_tip(&pin.tip), pin.wrong.message)?;
+        }
+        if !self.pins.is_empty() {
+            writeln!(
+                out,
+                "{stopped} retune.lock is not what retune.yaml asks for. Choose the versions anew and {what} both:"
+            )?;
+            writeln!(
+                out,
+                "  retune pin update && git add retune.yaml retune.lock"
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,19 @@ use retune::pin::{Lock, Problem, Project};
 use serde::Serialize;
 
 use super::table::table;
+use crate::exit::Exit;
 use crate::ui::{BAD, GOOD, View, styled};
+
+/// The exit code that problems mean; one with a digest outweighs any other.
+pub(crate) fn exit(problems: &[Problem]) -> Exit {
+    if problems.iter().any(Problem::is_integrity) {
+        Exit::Integrity
+    } else if problems.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Findings
+    }
+}
 
 /// What `pin add` and `pin update` did.
 #[derive(Serialize)]
@@ -54,9 +66,9 @@ pub(crate) struct Checked {
 }
 
 #[derive(Serialize)]
-struct Wrong {
+pub(super) struct Wrong {
     kind: &'static str,
-    message: String,
+    pub(super) message: String,
 }
 
 impl Changes {
@@ -99,23 +111,29 @@ impl Pins {
 
 impl Checked {
     pub(crate) fn new(pins: usize, problems: &[Problem]) -> Self {
-        let wrong = |problem: &Problem| Wrong {
-            kind: match problem {
-                Problem::NoLock => "no-lock",
-                Problem::Conflict => "conflict",
-                Problem::NotLocked(_) => "not-locked",
-                Problem::NotAsked(_) => "not-asked",
-                Problem::AskedOtherwise { .. } => "asked-otherwise",
-                Problem::UnknownVersion(..) => "unknown-version",
-                Problem::Differs(..) => "differs",
-                Problem::Moved { .. } => "moved",
-            },
-            message: problem.to_string(),
-        };
         Self {
             pins,
-            problems: problems.iter().map(wrong).collect(),
+            problems: problems.iter().map(Wrong::from).collect(),
             damaged: problems.iter().any(Problem::is_integrity),
+        }
+    }
+}
+
+impl From<&Problem> for Wrong {
+    fn from(problem: &Problem) -> Self {
+        let kind = match problem {
+            Problem::NoLock => "no-lock",
+            Problem::Conflict => "conflict",
+            Problem::NotLocked(_) => "not-locked",
+            Problem::NotAsked(_) => "not-asked",
+            Problem::AskedOtherwise { .. } => "asked-otherwise",
+            Problem::UnknownVersion(..) => "unknown-version",
+            Problem::Differs(..) => "differs",
+            Problem::Moved { .. } => "moved",
+        };
+        Self {
+            kind,
+            message: problem.to_string(),
         }
     }
 }
@@ -179,7 +197,10 @@ impl View for Checked {
                 out,
                 "lock or registry was changed: compare retune.lock with its last commit, run retune model verify"
             ),
-            false => writeln!(out, "see what would change: retune pin update --dry-run"),
+            false => writeln!(
+                out,
+                "choose the versions anew: retune pin update (look first: retune pin update --dry-run)"
+            ),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use retune::scan::hook::Hook;
 use retune::scan::{Finding, NotChecked, Report};
 use serde::Serialize;
 
@@ -23,21 +22,13 @@ pub(crate) fn exit(report: &Report) -> Exit {
 pub(crate) struct Scanned {
     checked: usize,
     skipped: usize,
-    findings: Vec<Place>,
+    pub(super) findings: Vec<Place>,
     allowed: Vec<AllowedPlace>,
     not_checked: Vec<Unread>,
 }
 
-/// What an installed hook found; silent about what is in order.
 #[derive(Serialize)]
-pub(crate) struct HookRun {
-    hook: &'static str,
-    #[serde(flatten)]
-    scanned: Scanned,
-}
-
-#[derive(Serialize)]
-struct Place {
+pub(super) struct Place {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     tip: Option<String>,
@@ -79,7 +70,7 @@ impl Scanned {
         }
     }
 
-    fn places(&self, out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn places(&self, out: &mut dyn Write) -> io::Result<()> {
         for place in &self.findings {
             place.human(out)?;
         }
@@ -94,15 +85,6 @@ impl Scanned {
             )?;
         }
         Ok(())
-    }
-}
-
-impl HookRun {
-    pub(crate) fn new(hook: Hook, report: &Report) -> Self {
-        Self {
-            hook: hook.name(),
-            scanned: Scanned::new(report),
-        }
     }
 }
 
@@ -155,13 +137,13 @@ impl Place {
     }
 }
 
-fn at_tip(tip: &Option<String>) -> String {
+pub(super) fn at_tip(tip: &Option<String>) -> String {
     tip.as_ref()
         .map(|tip| format!(" ({tip})"))
         .unwrap_or_default()
 }
 
-fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -185,29 +167,5 @@ impl View for Scanned {
             }
         }
         writeln!(out)
-    }
-}
-
-impl View for HookRun {
-    const SCHEMA: &'static str = "retune.hook/1";
-
-    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.scanned.places(out)?;
-        let count = self.scanned.findings.len();
-        if count == 0 {
-            return Ok(());
-        }
-        let what = if self.hook == Hook::PreCommit.name() {
-            "commit"
-        } else {
-            "push"
-        };
-        let stopped = styled(BAD, format!("{what} stopped:"));
-        writeln!(
-            out,
-            "{stopped} {} can change. Fix the places, or allow one beside it:",
-            counted(count, "model")
-        )?;
-        writeln!(out, "  # retune: allow RULE -- the reason")
     }
 }

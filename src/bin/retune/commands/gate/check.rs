@@ -6,11 +6,11 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use retune::eval::{BaselineKind, SuiteId};
 use retune::gate::{OnInconclusive, Policy, Verdict};
-use retune::lifecycle::{self, Baseline, JudgeError, Workspace};
+use retune::lifecycle::{self, Baseline, JudgeError, PolicyError, Workspace};
 use retune::reference::{ModelRef, ParseReferenceError, Selector};
 use retune::registry::Version;
 
-use super::{exit_of, policy};
+use super::exit_of;
 use crate::commands::eval::{enter, suite};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -41,7 +41,8 @@ pub(crate) struct Args {
     /// The suite file or recorded suite that both were evaluated on [default: the suite the policy fixes]
     #[arg(long, value_name = "SUITE")]
     suite: Option<String>,
-    /// The gate's policy [default: gate.yaml of the project]
+    /// The gate's policy [default: what retune.yaml says under `gates`, else gate.yaml]; nothing is
+    /// promoted on another one
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Exit 0 on INCONCLUSIVE too, where the policy says `on_inconclusive: warn`; the verdict stays
@@ -81,10 +82,10 @@ impl FromStr for Against {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
-    let policy = policy(args.policy.as_deref(), session)?;
-    let lenient = lenient(args, &policy)?;
     let mut workspace = session.workspace(args.dry_run)?;
     enter(&mut workspace, Some(&args.candidate));
+    let policy = policy(args, &workspace)?;
+    let lenient = lenient(args, &policy)?;
     let suite = suite_id(args, &policy, &workspace)?;
     let candidate = workspace.tenant().resolve(&args.candidate)?;
     let baselines = args
@@ -95,6 +96,9 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let checked = lifecycle::judge(&workspace, &policy, &suite, &candidate, &baselines)
         .map_err(|error| missing(error, args, &candidate))?;
     let verdict = checked.evidence.verdict;
+    if let Some(remark) = another_policy(args, &policy, &workspace)? {
+        session.ui.say(&remark);
+    }
     session.ui.emit(&Judged::new(
         checked.id,
         checked.evidence,
@@ -105,6 +109,35 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
         Verdict::Inconclusive if lenient => Exit::Done,
         other => exit_of(other),
     })
+}
+
+/// `--policy`, else what the project says decides about this model.
+fn policy(args: &Args, workspace: &Workspace<'_>) -> Result<Policy, Failure> {
+    match &args.policy {
+        Some(path) => Ok(Policy::read(path)?),
+        None => Ok(lifecycle::policy_of(workspace, &args.candidate.model)?.policy),
+    }
+}
+
+/// Evidence by other rules than the project's can be looked at, but nothing is promoted on it.
+fn another_policy(
+    args: &Args,
+    policy: &Policy,
+    workspace: &Workspace<'_>,
+) -> Result<Option<String>, Failure> {
+    let model = &args.candidate.model;
+    match lifecycle::policy_of(workspace, model) {
+        Ok(own) if own.policy.id()? == policy.id()? => Ok(None),
+        Ok(own) => Ok(Some(format!(
+            "note: the project's policy for {model} is {}; this one cannot promote it",
+            own.file.display()
+        ))),
+        Err(PolicyError::Missing { file, .. }) => Ok(Some(format!(
+            "note: the project has no policy for {model}; to promote it, put this one into {}",
+            file.display()
+        ))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether INCONCLUSIVE may exit 0: only when both the policy and the caller say so.

@@ -4,10 +4,8 @@ mod check;
 mod plan;
 mod show;
 
-use std::path::{Path, PathBuf};
-
 use clap::Subcommand;
-use retune::gate::{Policy, Verdict};
+use retune::gate::Verdict;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -32,15 +30,6 @@ impl Command {
             Self::Show(args) => show::run(args, session),
         }
     }
-}
-
-/// `--policy`, else the project's `gate.yaml`.
-fn policy(given: Option<&Path>, session: &Session<'_>) -> Result<Policy, Failure> {
-    let path: PathBuf = match given {
-        Some(path) => path.to_owned(),
-        None => session.root().join("gate.yaml"),
-    };
-    Ok(Policy::read(&path)?)
 }
 
 /// The exit code that stands for a verdict.

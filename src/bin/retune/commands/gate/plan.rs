@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use retune::gate;
+use retune::gate::{self, Policy};
+use retune::pin::GATE_FILE;
 
-use super::policy;
 use crate::commands::eval::suite;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -35,7 +35,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
-    let policy = policy(args.policy.as_deref(), session)?;
+    let policy = match &args.policy {
+        Some(path) => Policy::read(path)?,
+        None => Policy::read(&session.root().join(GATE_FILE))?,
+    };
     let cases = match &args.suite {
         Some(text) => suite(&session.workspace(true)?, text)?.cases().len() as u64,
         None => args.cases.unwrap_or_default(),

@@ -4,13 +4,14 @@ use std::io::Read;
 use std::path::Path;
 
 use retune::git::{Checkout, PushedRef};
+use retune::pin::{LOCK_FILE, PROJECT_FILE, check_frozen};
 use retune::scan::hook::Hook;
-use retune::scan::{Report, scan_pushed, scan_staged};
+use retune::scan::{scan_pushed, scan_staged};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::view::scan::{self, HookRun};
+use crate::view::hook::HookRun;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,9 +19,12 @@ Examples:
   git rev-parse HEAD | sed 's|.*|refs/heads/main & refs/heads/main 0000000000000000000000000000000000000000|' |
     retune hook exec pre-push origin
 
-Reads git objects, never the work tree: what is checked is what would be committed or pushed.
+Reads git objects, never the work tree: what is checked is what would be committed or pushed. Models
+are looked for in the files that change; retune.lock must be what retune.yaml asks for, as
+`retune pin check --frozen` tells it.
 
-Exit codes: 0 nothing found, 10 a model that can change was found.";
+Exit codes: 0 nothing found, 10 a model that can change was found, or a lock that is stale, missing or
+in conflict, 2 a lock or project file that cannot be read.";
 
 /// What the installed hooks run.
 #[derive(Debug, clap::Args)]
@@ -37,15 +41,22 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     // git runs hooks at the top of the work tree.
     let checkout = Checkout::open(Path::new("."), &session.hook_environment())?;
-    let report = match args.hook {
-        Hook::PreCommit => scan_staged(&checkout)?,
+    let run = match args.hook {
+        Hook::PreCommit => staged(&checkout)?,
         Hook::PrePush => pushed(&checkout, args)?,
     };
-    session.ui.emit(&HookRun::new(args.hook, &report));
-    Ok(scan::exit(&report))
+    session.ui.emit(&run);
+    Ok(run.exit())
 }
 
-fn pushed(checkout: &Checkout, args: &Args) -> Result<Report, Failure> {
+fn staged(checkout: &Checkout) -> Result<HookRun, Failure> {
+    let mut run = HookRun::new(Hook::PreCommit, &scan_staged(checkout)?);
+    let file = |name| checkout.staged_file(name);
+    run.add_pins(None, &check_frozen(file(PROJECT_FILE)?, file(LOCK_FILE)?)?);
+    Ok(run)
+}
+
+fn pushed(checkout: &Checkout, args: &Args) -> Result<HookRun, Failure> {
     let remote = args
         .rest
         .first()
@@ -62,5 +73,11 @@ fn pushed(checkout: &Checkout, args: &Args) -> Result<Report, Failure> {
         .map_err(|line| {
             Failure::usage(format!("not a line that git writes for pre-push: {line:?}"))
         })?;
-    Ok(scan_pushed(checkout, &pushes, remote)?)
+    let mut run = HookRun::new(Hook::PrePush, &scan_pushed(checkout, &pushes, remote)?);
+    for push in &pushes {
+        let file = |name| checkout.tip_file(&push.tip, name);
+        let problems = check_frozen(file(PROJECT_FILE)?, file(LOCK_FILE)?)?;
+        run.add_pins(Some(&push.local_ref), &problems);
+    }
+    Ok(run)
 }

@@ -10,9 +10,11 @@ mod show;
 mod verify;
 
 use clap::Subcommand;
+use retune::gate::Policy;
+use retune::lifecycle::{self, Workspace};
 use retune::name::AliasName;
 use retune::reference::{ModelRef, Selector};
-use retune::registry::{Decision, Refusal};
+use retune::registry::{Decision, Refusal, Version};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -69,6 +71,31 @@ fn alias(reference: &ModelRef) -> Result<&AliasName, Failure> {
     }
 }
 
+/// The command that judges a version for an alias, as far as the project tells what belongs into it.
+fn judging(workspace: &Workspace<'_>, version: &Version, alias: &AliasName) -> String {
+    let model = &version.manifest.model;
+    let policy = lifecycle::policy_of(workspace, model).map(|own| own.policy);
+    let policy = policy.as_ref().ok();
+    let in_use = lifecycle::current(workspace, model, alias);
+    let against = match (in_use, policy.and_then(Policy::first_version)) {
+        (Ok(None), Some(first)) => first
+            .against
+            .iter()
+            .map(|kind| format!(" --against {kind}"))
+            .collect(),
+        (Ok(None), None) => " --against nearest-centroid --against majority".to_owned(),
+        _ => format!(" --against :{alias}"),
+    };
+    let suite = match policy.and_then(Policy::suite) {
+        Some(_) => String::new(),
+        None => match workspace.tenant().suites().names().as_deref() {
+            Ok([only]) => format!(" --suite {only}"),
+            _ => " --suite SUITE".to_owned(),
+        },
+    };
+    format!("retune gate check {version}{against}{suite}")
+}
+
 /// Prints a move, or turns a refusal into a failure.
 fn decided(
     decision: Decision,
@@ -107,9 +134,6 @@ fn refused(refusal: &Refusal, reference: &ModelRef, alias: &AliasName) -> Failur
             ))
             .hint("a version that was never there needs evidence: retune model promote"),
         _ => Failure::from_error(Exit::GateInvalid, refusal)
-            .context(format!("cannot promote {reference} to {alias}"))
-            .hint(format!(
-                "judge it again: retune gate check {reference} --against :{alias}"
-            )),
+            .context(format!("cannot promote {reference} to {alias}")),
     }
 }

@@ -1,11 +1,12 @@
 //! `retune model promote`.
 
 use retune::gate::{EvidenceId, Verdict};
-use retune::lifecycle::{self, Promotion};
+use retune::lifecycle::{self, Promotion, Workspace};
 use retune::name::AliasName;
 use retune::reference::ModelRef;
+use retune::registry::Version;
 
-use super::decided;
+use super::{decided, judging};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -17,10 +18,11 @@ Examples:
   retune model promote support:canary --to production --evidence sha256:9c1e…
 
 The evidence is judged again from the stored bytes. It must compare exactly this version with
-exactly what the alias points to now. Every byte of both is re-read first.
+exactly what the alias points to now, by the policy that retune.yaml names for the model (`gates`,
+else gate.yaml). Every byte of both is re-read first.
 
 Exit codes: 0 it moved or was there already, 11 the gate says FAIL, 12 INCONCLUSIVE,
-13 there is no evidence or it is about something else, 14 bytes are missing or changed,
+13 there is no evidence, or it is about something else or by another policy than the project's, 14 bytes are missing or changed,
 15 lost a race.";
 
 /// Move an alias to a version that passed its gate.
@@ -49,12 +51,21 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let reason = args.reason.as_deref();
     let answer = lifecycle::promote(&workspace, &args.reference, &args.to, args.evidence, reason)?;
     let (version, exit, cause) = match answer {
-        Promotion::Decided(_, decision) => {
-            return decided(decision, &args.reference, &args.to, session, args.dry_run);
+        Promotion::Decided(version, decision) => {
+            return decided(decision, &args.reference, &args.to, session, args.dry_run).map_err(
+                |refused| match refused.exit() {
+                    Exit::GateInvalid => judge_first(refused, &workspace, &version, &args.to),
+                    _ => refused,
+                },
+            );
         }
         Promotion::NoEvidence(version) => {
             let cause = "no gate has judged it".to_owned();
             (version, Exit::GateInvalid, cause)
+        }
+        Promotion::OtherPolicy(other) => {
+            let cause = other.to_string();
+            (other.version, Exit::GateInvalid, cause)
         }
         Promotion::NotPassed(version, id, verdict) => {
             let cause = format!("the gate evidence {id} says {verdict}");
@@ -64,12 +75,18 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let failure =
         Failure::new(exit, cause).context(format!("cannot promote {version} to {}", args.to));
     Err(match exit {
-        Exit::GateInvalid => failure.hint(format!(
-            "judge it: retune gate check {version} --against :{}",
-            args.to
-        )),
-        _ => failure.hint("see the numbers: retune gate show ID"),
+        Exit::GateInvalid => judge_first(failure, &workspace, &version, &args.to),
+        _ => failure.hint(format!("see the numbers: retune gate show {version}")),
     })
+}
+
+fn judge_first(
+    failure: Failure,
+    workspace: &Workspace<'_>,
+    version: &Version,
+    alias: &AliasName,
+) -> Failure {
+    failure.hint(format!("judge it: {}", judging(workspace, version, alias)))
 }
 
 fn exit_of(verdict: Verdict) -> Exit {

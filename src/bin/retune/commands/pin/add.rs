@@ -40,13 +40,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
     let name = args.name.as_ref().unwrap_or(&args.reference.model);
-    let change = lifecycle::pin(
-        &workspace,
-        session.root(),
-        name,
-        &args.reference,
-        args.alias.as_ref(),
-    );
+    let change = lifecycle::pin(&workspace, name, &args.reference, args.alias.as_ref());
     let change = change.map_err(|error| match &args.reference.selector {
         Selector::Alias(alias) => movable(error.into(), args, alias, &workspace),
         _ => error.into(),

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use retune::lifecycle;
-use retune::pin::{self, Depth, LockFile, Problem};
+use retune::pin::{self, Depth, LockFile};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::view::pin::Checked;
+use crate::view::pin::{self as view, Checked};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,16 +55,5 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     session
         .ui
         .emit(&Checked::new(project.pins.len(), &problems));
-    Ok(exit(&problems))
-}
-
-/// The exit code that problems mean; one with a digest outweighs any other.
-fn exit(problems: &[Problem]) -> Exit {
-    if problems.iter().any(Problem::is_integrity) {
-        Exit::Integrity
-    } else if problems.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Findings
-    }
+    Ok(view::exit(&problems))
 }

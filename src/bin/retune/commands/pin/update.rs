@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
-    let changes = lifecycle::update_pins(&workspace, session.root(), &args.names)?;
+    let changes = lifecycle::update_pins(&workspace, &args.names)?;
     session.ui.emit(&Changes::new(&changes, args.dry_run));
     Ok(Exit::Done)
 }
