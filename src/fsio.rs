@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
 
@@ -65,6 +66,94 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
     File::open(dir)
         .and_then(|handle| handle.sync_all())
         .doing("flush directory", dir)
+}
+
+/// What time the file system of `dir` thinks it is: comparing its own files with another clock misleads.
+pub fn now_in(dir: &Path) -> Result<SystemTime, FileError> {
+    let fresh = Pending::in_dir(dir)?;
+    modified(fresh.path())
+}
+
+/// When a file was last written or [`touch`]ed.
+pub fn modified(path: &Path) -> Result<SystemTime, FileError> {
+    let metadata = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    metadata.doing("look at", path)
+}
+
+/// Makes a file look as if it was written now; `false` where that is not possible, or it is gone.
+#[cfg(unix)]
+pub fn touch(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+    let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let times = Timestamps {
+        last_access: time(UTIME_OMIT),
+        last_modification: time(UTIME_NOW),
+    };
+    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+}
+
+/// Makes a file look as if it was written now; `false` where that is not possible, or it is gone.
+#[cfg(not(unix))]
+pub fn touch(_: &Path) -> bool {
+    false
+}
+
+/// Whether the permissions of a regular file let anybody write to it.
+pub fn is_writable(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && !found.permissions().readonly())
+}
+
+/// Takes the right to write to a file from everybody.
+pub fn make_read_only(path: &Path) -> Result<(), FileError> {
+    let metadata = fs::symlink_metadata(path).doing("look at", path)?;
+    let mut permissions = metadata.permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(path, permissions).doing("set the permissions of", path)
+}
+
+/// The entries of a directory, sorted; empty when there is no such directory.
+pub fn list(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.doing("list", dir)?,
+    };
+    let paths = entries.map(|entry| entry.doing("list", dir).map(|entry| entry.path()));
+    let mut paths = paths.collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Moves a file within one file system; `false` when it is not there any more.
+pub fn move_file(from: &Path, to: &Path) -> Result<bool, FileError> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !from.exists() => Ok(false),
+        other => other.doing("move", from).map(|()| true),
+    }
+}
+
+/// Removes a file; `false` when it is not there any more.
+pub fn remove_file(path: &Path) -> Result<bool, FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        other => other.doing("remove", path).map(|()| true),
+    }
+}
+
+/// A sign that a process is at work: a file that vanishes when this is dropped, and stays when the process
+/// is killed.
+pub struct Sign {
+    _file: NamedTempFile,
+}
+
+impl Sign {
+    /// Puts up a sign with some text in `dir`, which is created if missing.
+    pub fn put_up(dir: &Path, text: &[u8]) -> Result<Self, FileError> {
+        create_dir(dir)?;
+        let action = "create a temporary file in";
+        let mut file = NamedTempFile::with_prefix_in("at-work-", dir).doing(action, dir)?;
+        file.write_all(text).doing("write to", dir)?;
+        Ok(Self { _file: file })
+    }
 }
 
 /// A file being written that nobody can see yet. Dropped without [`commit`](Pending::commit), it vanishes.

@@ -75,6 +75,23 @@ impl Repository {
             .map(CommitId)
     }
 
+    /// The mail address of who added the file at `path`: the author of the oldest commit that has it, going
+    /// back from `tip` along first parents. `None` when `tip` does not have it.
+    pub fn author_of(&self, tip: CommitId, path: &str) -> Result<Option<String>, GitError> {
+        let mut author = None;
+        for commit in self.history(tip) {
+            let commit = commit?.id;
+            if self.read(commit, path)?.is_none() {
+                break;
+            }
+            let found = self.inner.find_commit(commit.0);
+            let found = found.doing(format!("read commit {commit}"), self.path())?;
+            let email = String::from_utf8_lossy(found.author().email_bytes()).into_owned();
+            author = Some(email);
+        }
+        Ok(author)
+    }
+
     /// Reads one commit.
     pub fn show(&self, id: CommitId) -> Result<Commit, GitError> {
         let commit = self.inner.find_commit(id.0);

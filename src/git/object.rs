@@ -53,6 +53,58 @@ impl Repository {
         Ok(blob.content().to_vec())
     }
 
+    /// Calls `each` with every blob of the repository, whether a reference leads to it or not: what a writer
+    /// is about to commit is among them.
+    pub fn every_blob(&self, mut each: impl FnMut(&[u8])) -> Result<(), GitError> {
+        let doing = "read every object";
+        let odb = self.inner.odb().doing(doing, self.path())?;
+        let mut ids = Vec::new();
+        odb.foreach(|id| {
+            ids.push(*id);
+            true
+        })
+        .doing(doing, self.path())?;
+        for id in ids {
+            let object = odb.read(id).doing(format!("read {id}"), self.path())?;
+            if object.kind() == ObjectType::Blob {
+                each(object.data());
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the path and the bytes of every file of a commit, in the order of the paths.
+    pub fn every_file(
+        &self,
+        commit: CommitId,
+        mut each: impl FnMut(&str, &[u8]),
+    ) -> Result<(), GitError> {
+        let doing = || format!("read every file of {commit}");
+        let tree = self
+            .inner
+            .find_commit(commit.0)
+            .and_then(|commit| commit.tree())
+            .doing(doing(), self.path())?;
+        let mut failed = None;
+        let walked = tree.walk(git2::TreeWalkMode::PreOrder, |dir, entry| {
+            if kind(entry) != EntryKind::File {
+                return git2::TreeWalkResult::Ok;
+            }
+            match (entry.name(), self.inner.find_blob(entry.id())) {
+                (Ok(name), Ok(blob)) => each(&format!("{dir}{name}"), blob.content()),
+                (Err(error), _) | (_, Err(error)) => {
+                    failed = Some(error);
+                    return git2::TreeWalkResult::Abort;
+                }
+            }
+            git2::TreeWalkResult::Ok
+        });
+        match failed {
+            Some(error) => Err(error).doing(doing(), self.path()),
+            None => walked.doing(doing(), self.path()),
+        }
+    }
+
     /// What a directory of a commit holds, sorted by name; empty when there is no such directory.
     pub fn list(&self, commit: CommitId, dir: &str) -> Result<Vec<Entry>, GitError> {
         let doing = || format!("list {dir} of {commit}");

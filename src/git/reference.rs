@@ -10,7 +10,7 @@ use git2::ErrorCode;
 use super::commit::CommitId;
 use super::error::{Doing, GitError};
 use super::repository::Repository;
-use crate::fsio::{Context, Lock, Pending};
+use crate::fsio::{self, Context, Lock};
 
 /// What came of moving a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,33 +57,33 @@ impl Repository {
         }
     }
 
-    /// Removes a reference's lock file that is older than `age`: its writer was killed.
+    /// A reference's lock file that is older than `age`: its writer was killed. The age is measured on the file
+    /// system's clock, against a file written now.
+    pub fn stale_lock(&self, reference: &str, age: Duration) -> Result<Option<PathBuf>, GitError> {
+        let path = self.git_dir().join(format!("{reference}.lock"));
+        let modified = match fs::metadata(&path).and_then(|meta| meta.modified()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.doing("look at", &path)?,
+        };
+        let now = fsio::now_in(self.git_dir())?;
+        let elapsed = now.duration_since(modified);
+        Ok(elapsed.is_ok_and(|elapsed| elapsed > age).then_some(path))
+    }
+
+    /// Removes a reference's lock file that is older than `age`.
     ///
     /// Only the holder of the caller's own lock (`_own`) may do this, so that two processes do not clear
-    /// each other's. The age is measured on the file system's clock, against a file written now. Returns
-    /// the path that was removed.
+    /// each other's. Returns the path that was removed.
     pub fn clear_stale_lock(
         &self,
         reference: &str,
         age: Duration,
         _own: &Lock,
     ) -> Result<Option<PathBuf>, GitError> {
-        let path = self.git_dir().join(format!("{reference}.lock"));
-        let modified = match fs::metadata(&path).and_then(|meta| meta.modified()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other.doing("look at", &path)?,
-        };
-        let fresh = Pending::in_dir(self.git_dir())?;
-        let now = fs::metadata(fresh.path())
-            .and_then(|meta| meta.modified())
-            .doing("look at", fresh.path())?;
-        if now
-            .duration_since(modified)
-            .is_ok_and(|elapsed| elapsed > age)
-        {
-            fs::remove_file(&path).doing("remove", &path)?;
-            return Ok(Some(path));
+        let stale = self.stale_lock(reference, age)?;
+        if let Some(path) = &stale {
+            fs::remove_file(path).doing("remove", path)?;
         }
-        Ok(None)
+        Ok(stale)
     }
 }

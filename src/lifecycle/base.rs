@@ -61,6 +61,10 @@ pub fn add_base(
     let tenant = workspace.tenant();
     // A tenant that does not exist is told before gigabytes are read.
     tenant.bases().names()?;
+    let _lease = match act.dry_run {
+        true => None,
+        false => Some(workspace.store.lease("base add").map_err(BaseError::from)?),
+    };
     let imported = if act.dry_run {
         base::inspect(dir, source, act.reporter)?
     } else {

@@ -56,6 +56,10 @@ pub fn add_dataset(
     let tenant = workspace.tenant();
     // A tenant that does not exist is told before a gigabyte is read.
     tenant.datasets().names()?;
+    let _lease = match act.dry_run {
+        true => None,
+        false => Some(store.lease("dataset add").map_err(DatasetError::from)?),
+    };
     let (id, manifest) = if act.dry_run {
         dataset::inspect(files, options, act.reporter)?
     } else {

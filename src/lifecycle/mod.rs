@@ -4,13 +4,19 @@
 //! something. The command line and `pipeline` call the same acts.
 
 mod base;
+mod collect;
 mod current;
 mod dataset;
+mod deadline;
+mod difference;
+mod doctor;
 mod evaluate;
 mod init;
 mod judge;
+mod lineage;
 #[cfg(feature = "train")]
 mod local;
+mod migration;
 mod pin;
 mod policy;
 mod promote;
@@ -19,11 +25,20 @@ mod train;
 mod workspace;
 
 pub use base::{AddedBase, BaseActError, KnownBase, add_base, find_base};
+pub use collect::{CollectError, MissingObject, missing_objects, roots};
 pub use current::{Current, current};
 pub use dataset::{AddedDataset, DatasetActError, KnownDataset, add_dataset, find_dataset};
+pub use deadline::{Cause, Deadline, Standing, deadlines, standings};
+pub use difference::{Change, Difference, DifferenceError, Norms, difference};
+pub use doctor::{Ailment, AilmentKind, DoctorError, examine};
 pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
 pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge};
+pub use lineage::{Lineage, Node, NodeKind, lineage};
+pub use migration::{
+    Migration, MigrationError, MigrationOutcome, MigrationPlan, MigrationStatus, MigrationStep,
+    StepState, plan_migration,
+};
 pub use pin::{PinActError, PinChange, pin, pin_answers, update_pins};
 pub use policy::{PolicyError, ProjectPolicy, adopt_policy, policy_of};
 pub use promote::{OtherPolicy, PromoteError, Promotion, promote};

@@ -9,7 +9,8 @@ use crate::pin::{
     Resolved,
 };
 use crate::reference::{ModelRef, Selector, VersionLabel};
-use crate::registry::{Registry, RegistryError, Version};
+use crate::registry::{Deprecation, Registry, RegistryError, Tenant, Version};
+use crate::time::Timestamp;
 
 /// What became of a pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,9 @@ pub enum PinActError {
     /// The project file or the lock.
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// The version cannot be used any more.
+    #[error("{}@{} could be used until {}; {} replaces it", .0.model, .0.version.version, .0.until, .0.replacement.version)]
+    Deprecated(Box<Deprecation>),
 }
 
 impl PinChange {
@@ -58,7 +62,7 @@ pub fn pin(
         .tenant
         .clone()
         .unwrap_or_else(|| project.tenant.clone());
-    let version = workspace.tenant_of(reference).resolve(reference)?;
+    let version = usable(workspace, reference)?;
     let asked = match follow {
         Some(alias) => Asked::Alias(alias.clone()),
         None => Asked::Version(version.label.clone()),
@@ -114,7 +118,7 @@ pub fn update_pins(
             continue;
         }
         let reference = ask.reference();
-        let version = workspace.tenant_of(&reference).resolve(&reference)?;
+        let version = usable(workspace, &reference)?;
         let pin = Pin {
             ask: ask.clone(),
             got: resolved(&version, &project),
@@ -140,6 +144,7 @@ pub fn pin_answers(
     registry: &Registry,
     project: &Project,
     lock: &LockFile,
+    now: Timestamp,
 ) -> Result<BTreeMap<PinName, Answer>, RegistryError> {
     let LockFile::Lock(lock) = lock else {
         return Ok(BTreeMap::new());
@@ -149,9 +154,18 @@ pub fn pin_answers(
             selector: Selector::Version(pin.got.version.clone()),
             ..pin.ask.reference()
         };
-        let locked = found(registry, &fixed)?.map(|version| resolved(&version, project));
+        let version = found(registry, &fixed)?;
+        let over = match &version {
+            Some(version) => over(&registry.tenant(&pin.ask.tenant), version, now)?,
+            None => None,
+        };
         let newest = found(registry, &pin.ask.reference())?.map(|version| version.label);
-        Ok((name.clone(), Answer { locked, newest }))
+        let answer = Answer {
+            locked: version.map(|version| resolved(&version, project)),
+            newest,
+            replaced_by: over.map(|deprecation| deprecation.replacement.version),
+        };
+        Ok((name.clone(), answer))
     };
     lock.pins.iter().map(answer).collect()
 }
@@ -165,6 +179,26 @@ fn found(registry: &Registry, reference: &ModelRef) -> Result<Option<Version>, R
         Ok(version) => Ok(Some(version)),
         Err(error) if error.is_usage() => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// The deprecation of a version whose last day is over.
+fn over(
+    tenant: &Tenant<'_>,
+    version: &Version,
+    now: Timestamp,
+) -> Result<Option<Deprecation>, RegistryError> {
+    let deprecation = tenant.deprecation(version)?;
+    Ok(deprecation.filter(|deprecation| deprecation.is_over(now)))
+}
+
+/// The version behind a reference, which must be one that can still be used.
+fn usable(workspace: &Workspace<'_>, reference: &ModelRef) -> Result<Version, PinActError> {
+    let tenant = workspace.tenant_of(reference);
+    let version = tenant.resolve(reference)?;
+    match over(&tenant, &version, workspace.act.at)? {
+        None => Ok(version),
+        Some(deprecation) => Err(PinActError::Deprecated(Box::new(deprecation))),
     }
 }
 

@@ -114,6 +114,7 @@ fn relative(root: &Path, file: &Path) -> Result<PathBuf, FileError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::relative;
 

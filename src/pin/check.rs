@@ -28,6 +28,8 @@ pub struct Answer {
     pub locked: Option<Resolved>,
     /// The version that the pin would get now; `None` when the alias points nowhere.
     pub newest: Option<VersionLabel>,
+    /// What replaces the locked version, when it cannot be used any more.
+    pub replaced_by: Option<VersionLabel>,
 }
 
 /// Something wrong with the pins.
@@ -54,6 +56,15 @@ pub enum Problem {
     UnknownVersion(PinName, VersionLabel),
     /// The registry has another content under the locked version.
     Differs(PinName, VersionLabel),
+    /// The locked version is deprecated, and its last day is over.
+    Deprecated {
+        /// The pin.
+        name: PinName,
+        /// What is locked.
+        locked: VersionLabel,
+        /// What replaces it.
+        replacement: VersionLabel,
+    },
     /// The alias points to another version now.
     Moved {
         /// The pin.
@@ -156,12 +167,20 @@ fn against(name: &PinName, pin: &Pin, answer: Option<&Answer>, depth: Depth) -> 
     let Some(Answer {
         locked: Some(found),
         newest,
+        replaced_by,
     }) = answer
     else {
         return Some(Problem::UnknownVersion(name.clone(), locked.clone()));
     };
     if *found != pin.got {
         return Some(Problem::Differs(name.clone(), locked.clone()));
+    }
+    if let Some(replacement) = replaced_by {
+        return Some(Problem::Deprecated {
+            name: name.clone(),
+            locked: locked.clone(),
+            replacement: replacement.clone(),
+        });
     }
     (depth == Depth::Locked && newest.as_ref() != Some(locked)).then(|| Problem::Moved {
         name: name.clone(),
@@ -194,6 +213,14 @@ impl fmt::Display for Problem {
                     "{name}: version {version} in the registry is not the one that was locked"
                 )
             }
+            Self::Deprecated {
+                name,
+                locked,
+                replacement,
+            } => write!(
+                f,
+                "{name}: version {locked} is deprecated and its last day is over; {replacement} replaces it"
+            ),
             Self::Moved {
                 name,
                 locked,

@@ -231,6 +231,7 @@ fn problems_by_depth() {
         let answer = |pin: &Pin| Answer {
             locked: Some(pin.got.clone()),
             newest: Some(pin.got.version.clone()),
+            replaced_by: None,
         };
         lock.pins
             .iter()

@@ -137,6 +137,14 @@ pub enum RegistryError {
         /// What the store says.
         source: Box<StoreError>,
     },
+    /// What is to replace a version cannot.
+    #[error("cannot deprecate {version}: {why}")]
+    Replacement {
+        /// What is to be replaced.
+        version: String,
+        /// Why not.
+        why: String,
+    },
     /// Two people moved an alias at once, in clones that were merged.
     #[error(
         "alias {model}:{alias} was moved in two places at once; the last version both agreed on is {}",
@@ -192,6 +200,7 @@ impl RegistryError {
             self,
             Self::NotARegistry { .. }
                 | Self::Refused { .. }
+                | Self::Replacement { .. }
                 | Self::TooLarge { .. }
                 | Self::NoTenant { .. }
                 | Self::NoName { .. }

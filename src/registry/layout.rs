@@ -1,7 +1,7 @@
 //! Where things lie inside the registry's tree. The table is in `docs/formats.md`.
 
 use crate::digest::Digest;
-use crate::name::{ModelName, TenantName};
+use crate::name::{AliasName, BaseName, ModelName, TenantName};
 use crate::reference::VersionLabel;
 use crate::time::Timestamp;
 
@@ -16,7 +16,11 @@ pub(super) const ATTRIBUTES: &str = "\
 tenants/*/*/*/versions/* -merge
 tenants/*/models/*/evidence/** -merge
 tenants/*/models/*/events/** -merge
+tenants/*/models/*/deprecations/** -merge
+tenants/*/models/*/protections/** -merge
+tenants/*/models/*/migrations/** -merge
 tenants/*/models/*/aliases/* -merge
+tenants/*/bases/*/retirements/** -merge
 tenants/*/runs/** -merge
 tenants/*/reports/** -merge
 ";
@@ -72,6 +76,30 @@ pub(super) fn events(owner: &TenantName, model: &ModelName) -> String {
 /// The folder of a model's alias pointers.
 pub(super) fn aliases(owner: &TenantName, model: &ModelName) -> String {
     format!("{}/{model}/aliases", models(owner))
+}
+
+/// The folder of what was said about the end of one version.
+pub(super) fn deprecations(
+    owner: &TenantName,
+    model: &ModelName,
+    version: &VersionLabel,
+) -> String {
+    format!("{}/{model}/deprecations/{version}", models(owner))
+}
+
+/// The folder of what was said about how one migration stands.
+pub(super) fn migrations(owner: &TenantName, model: &ModelName, plan: &Digest) -> String {
+    format!("{}/{model}/migrations/{}", models(owner), plan.short())
+}
+
+/// The folder of what was said about who may move one alias.
+pub(super) fn protections(owner: &TenantName, model: &ModelName, alias: &AliasName) -> String {
+    format!("{}/{model}/protections/{alias}", models(owner))
+}
+
+/// The folder of what was said about the end of a base.
+pub(super) fn retirements(owner: &TenantName, base: &BaseName) -> String {
+    format!("{}/{base}/retirements", names(owner, "bases"))
 }
 
 /// The folder of the evidence about one version.

@@ -16,9 +16,11 @@ use super::view::View;
 use crate::digest::Digest;
 use crate::eval::Subject;
 use crate::gate::{Lineage, PassedGate};
+use crate::git::Identity;
 use crate::name::{AliasName, ModelName};
 use crate::reference::VersionLabel;
 use crate::store::{Store, StoreError, TreeId};
+use crate::time::Timestamp;
 
 /// What came of asking an alias to move.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +93,38 @@ pub enum Refusal {
     /// The evidence compares the candidate with itself.
     #[error("evidence {0} compares the candidate with itself")]
     SelfJudged(Digest),
+    /// The version cannot be used any more.
+    #[error("{version} could be used until {until}; {replacement} replaces it")]
+    Deprecated {
+        /// What was to be promoted.
+        version: VersionLabel,
+        /// The end of its last day.
+        until: Timestamp,
+        /// What replaces it.
+        replacement: VersionLabel,
+    },
+    /// Others may move the alias.
+    #[error("{who} may not move {model}:{alias}; {} may", allowed.join(", "))]
+    NotAllowed {
+        /// Who wanted to.
+        who: Identity,
+        /// The model.
+        model: ModelName,
+        /// The alias.
+        alias: AliasName,
+        /// The mail addresses of those who may.
+        allowed: Vec<String>,
+    },
+    /// It takes two people.
+    #[error("{who} registered {version}; {alias} takes somebody else to promote it")]
+    SamePerson {
+        /// Who wanted to.
+        who: Identity,
+        /// What was to be promoted.
+        version: VersionLabel,
+        /// The alias.
+        alias: AliasName,
+    },
     /// There is no earlier version to go back to.
     #[error("{model}:{alias} has no earlier version")]
     NothingEarlier {
@@ -232,11 +266,16 @@ impl Tenant<'_> {
             if chain.current() == Some(&target) {
                 return Ok(Step::Nothing(Decision::Unchanged(target)));
             }
+            if let Some(refusal) = self.closed(view, &version, alias, act)? {
+                return Ok(Step::Nothing(Decision::Refused(refusal)));
+            }
             let current = match chain.current() {
                 Some(current) => Some(self.version_at(view, model, &current.manifest)?),
                 None => None,
             };
-            if let Some(refusal) = self.refusal(view, &version, alias, current.as_ref(), proof)? {
+            if let Some(refusal) =
+                self.refusal(view, &version, alias, current.as_ref(), proof, act.at)?
+            {
                 return Ok(Step::Nothing(Decision::Refused(refusal)));
             }
             check_bytes(&version, store)?;
@@ -264,6 +303,20 @@ impl Tenant<'_> {
         })
     }
 
+    /// Why who acts may not promote the version, whatever the evidence says.
+    fn closed(
+        &self,
+        view: &View<'_>,
+        version: &Version,
+        alias: &AliasName,
+        act: &Act<'_>,
+    ) -> Result<Option<Refusal>, RegistryError> {
+        match self.not_admitted(view, &version.manifest.model, alias, act)? {
+            None => self.same_person(view, version, alias, act),
+            refusal => Ok(refusal),
+        }
+    }
+
     fn refusal(
         &self,
         view: &View<'_>,
@@ -271,6 +324,7 @@ impl Tenant<'_> {
         alias: &AliasName,
         current: Option<&Version>,
         proof: &Proof,
+        at: Timestamp,
     ) -> Result<Option<Refusal>, RegistryError> {
         let evidence = proof.evidence;
         let actual = Judged::from(version);
@@ -293,6 +347,14 @@ impl Tenant<'_> {
         }
         if proof.baseline == Some(actual) {
             return Ok(Some(Refusal::SelfJudged(evidence)));
+        }
+        let deprecation = self.deprecation_at(view, version)?;
+        if let Some(over) = deprecation.filter(|deprecation| deprecation.is_over(at)) {
+            return Ok(Some(Refusal::Deprecated {
+                version: version.label.clone(),
+                until: over.until,
+                replacement: over.replacement.version,
+            }));
         }
         self.baseline_refusal(view, version, alias, current, proof)
     }

@@ -1,7 +1,9 @@
 //! Rollback: an alias moves back to where it was. No evidence is needed, and no network.
 
+use std::collections::BTreeSet;
+
 use super::act::Act;
-use super::bytes::check_bytes;
+use super::bytes::{check_bytes, check_every_byte};
 use super::chain::Chain;
 use super::error::RegistryError;
 use super::event::{Event, EventId, EventKind, Target};
@@ -9,7 +11,9 @@ use super::promote::{Decision, Refusal};
 use super::tenant::Tenant;
 use super::transaction::{Step, Transaction};
 use super::version::Version;
+use super::view::reason;
 use crate::name::{AliasName, ModelName};
+use crate::reference::VersionLabel;
 use crate::store::Store;
 
 impl Tenant<'_> {
@@ -53,6 +57,9 @@ impl Tenant<'_> {
                     version: target.version,
                 });
             }
+            if let Some(refusal) = self.not_admitted(view, model, alias, act)? {
+                return refused(refusal);
+            }
             check_bytes(&self.version_at(view, model, &target.manifest)?, store)?;
             let subject = format!(
                 "{} {model}:{alias} to {} ({})",
@@ -76,6 +83,47 @@ impl Tenant<'_> {
             self.moved(view, Transaction::new(subject), event)
         })
     }
+
+    /// Proves that every alias of the tenant can be rolled back: re-reads every byte of where it would go.
+    pub fn rollback_readiness(&self, store: &Store) -> Result<Vec<Readiness>, RegistryError> {
+        let view = self.view()?;
+        let mut sound = BTreeSet::new();
+        let mut found = Vec::new();
+        for model in self.models()? {
+            for alias in self.alias_names(&view, &model)? {
+                let chain = self.chain(&view, &model, &alias)?;
+                let to = nearest(&chain);
+                let faults = match &to {
+                    Some(target) => {
+                        let version = self.version_at(&view, &model, &target.manifest)?;
+                        check_every_byte(&version, store, &mut sound)
+                    }
+                    None => Vec::new(),
+                };
+                let faults = faults.into_iter().map(|error| reason(&error));
+                found.push(Readiness {
+                    model: model.clone(),
+                    alias,
+                    to: to.map(|target| target.version),
+                    faults: faults.collect(),
+                });
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether an alias can be rolled back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// The model.
+    pub model: ModelName,
+    /// The alias.
+    pub alias: AliasName,
+    /// Where it would go; `None`: it was nowhere before.
+    pub to: Option<VersionLabel>,
+    /// What of that version is missing or changed.
+    pub faults: Vec<String>,
 }
 
 fn nearest(chain: &Chain) -> Option<Target> {

@@ -94,6 +94,16 @@ impl Registry {
         Ok(registry)
     }
 
+    /// Calls `each` with every document of every tenant that was ever written here, recorded or about to be.
+    pub fn every_document(&self, each: impl FnMut(&[u8])) -> Result<(), RegistryError> {
+        Ok(self.git.every_blob(each)?)
+    }
+
+    /// Calls `each` with the path and the bytes of every document that is recorded now, of every tenant.
+    pub fn recorded_documents(&self, each: impl FnMut(&str, &[u8])) -> Result<(), RegistryError> {
+        Ok(self.git.every_file(self.view()?.commit, each)?)
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         self.git.path()

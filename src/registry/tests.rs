@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod damage;
+mod deadlines;
 mod models;
 mod moves;
+mod protections;
 mod race;
 mod records;
 mod support;

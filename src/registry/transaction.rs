@@ -1,6 +1,7 @@
 //! One decision, one commit, one compare-and-swap.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -136,6 +137,19 @@ impl Registry {
             attempts: ATTEMPTS,
             why,
         })
+    }
+
+    /// The lock that a killed writer left; writers clear it by themselves.
+    pub fn stale_lock(&self) -> Result<Option<PathBuf>, RegistryError> {
+        Ok(self.git.stale_lock(layout::REFERENCE, STALE)?)
+    }
+
+    /// Removes the lock that a killed writer left; `None` when there is none, or somebody is at work.
+    pub fn clear_stale_lock(&self) -> Result<Option<PathBuf>, RegistryError> {
+        match self.queue()? {
+            Some(own) => Ok(self.git.clear_stale_lock(layout::REFERENCE, STALE, &own)?),
+            None => Ok(None),
+        }
     }
 
     /// Waits a while for the advisory lock. It only spares writers lost races: without it they go on.

@@ -58,6 +58,10 @@ impl Tenant<'_> {
         check.catalogue(&self.datasets())?;
         check.catalogue(&self.bases())?;
         check.catalogue(&self.suites())?;
+        for base in self.bases().names()? {
+            let retirements = self.retirements(&check.view, &base);
+            check.note(&format!("retirements of base {base}"), retirements)?;
+        }
         let runs = self.runs().list();
         if let Some(runs) = check.note("runs", runs)? {
             check.found.runs = runs.len() as u64;
@@ -106,6 +110,11 @@ impl Check<'_> {
                 targets.push(Target::from(&version));
             }
         }
+        let migrations = format!("{}/{model}/migrations", layout::models(&tenant.name));
+        for folder in self.view.folders(&migrations)? {
+            let records = tenant.migration_records(&self.view, &format!("{migrations}/{folder}"));
+            self.note(&format!("migration {folder} of {model}"), records)?;
+        }
         let events = tenant.events(&self.view, model);
         let Some(events) = self.note(&format!("events of {model}"), events)? else {
             return Ok(());
@@ -127,6 +136,8 @@ impl Check<'_> {
         aliases.extend(events.into_iter().map(|(_, event)| event.alias));
         for alias in aliases {
             self.found.aliases += 1;
+            let protection = tenant.protection_at(&self.view, model, &alias);
+            self.note(&format!("protection of {model}:{alias}"), protection)?;
             let target = tenant.alias_target(&self.view, model, &alias);
             self.note(&format!("{model}:{alias}"), target)?;
         }
@@ -136,6 +147,8 @@ impl Check<'_> {
     fn version(&mut self, what: &str, version: &Version) -> Result<(), RegistryError> {
         let lineage = self.tenant.check_lineage(&self.view, &version.manifest);
         self.note(what, lineage)?;
+        let deprecation = self.tenant.deprecation_at(&self.view, version);
+        self.note(what, deprecation)?;
         let evidence = self.tenant.evidence_at(&self.view, version);
         if let Some(evidence) = self.note(what, evidence)? {
             self.found.evidence += evidence.len() as u64;

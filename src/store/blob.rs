@@ -52,7 +52,7 @@ impl<T> Deref for Verified<T> {
 impl Store {
     /// Opens the store at `root`, creating it if there is none.
     pub fn create(root: &Path) -> Result<Self, StoreError> {
-        for dir in ["objects/sha256", "tmp"] {
+        for dir in ["objects/sha256", "tmp", "trash", "leases", "projects"] {
             fsio::create_dir(&root.join(dir))?;
         }
         let format = root.join("format");
@@ -137,9 +137,10 @@ impl Store {
         Ok(tree)
     }
 
-    /// Whether an object of this name is there; says nothing about its bytes.
+    /// Whether an object of this name is there; says nothing about its bytes. One that lies in the trash is
+    /// put back: whoever asks for it may need it.
     pub fn contains(&self, digest: &Digest) -> bool {
-        self.path_of(digest).is_file()
+        self.path_of(digest).is_file() || self.rescue(digest)
     }
 
     /// An object's bytes, checked.
@@ -202,7 +203,10 @@ impl Store {
 
     fn admit(&self, pending: Pending, blob: Blob) -> Result<(), StoreError> {
         let path = self.path_of(&blob.digest);
-        if fs::metadata(&path).is_ok_and(|present| present.len() == blob.size) {
+        let present = fs::metadata(&path).is_ok_and(|present| present.len() == blob.size);
+        // Touched, it is young again: a sweep leaves it until somebody had time to record it. What cannot
+        // be touched, because a sweep just took it or another user owns it, is written anew.
+        if present && fsio::touch(&path) {
             return Ok(());
         }
         if let Some(dir) = path.parent() {
@@ -215,10 +219,13 @@ impl Store {
     fn open_object(&self, digest: &Digest) -> Result<File, StoreError> {
         let path = self.path_of(digest);
         match File::open(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StoreError::Missing {
-                digest: *digest,
-                store: self.root.clone(),
-            }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match self.rescue(digest) {
+                true => fsio::open(&path).map_err(StoreError::from),
+                false => Err(StoreError::Missing {
+                    digest: *digest,
+                    store: self.root.clone(),
+                }),
+            },
             other => Ok(other.doing("open", &path)?),
         }
     }

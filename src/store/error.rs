@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::tree::TreeError;
 use crate::digest::Digest;
+use crate::document::canonical::CanonicalError;
 use crate::fsio::FileError;
 
 /// A store operation that failed.
@@ -46,6 +47,17 @@ pub enum StoreError {
         /// What is wrong.
         source: TreeError,
     },
+    /// A file of `projects/` that does not say which project uses the store.
+    #[error("{} does not name a project that uses the store", path.display())]
+    Member {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: CanonicalError,
+    },
+    /// Another garbage collection is at work.
+    #[error("another garbage collection holds {}", .0.display())]
+    Collecting(PathBuf),
     /// A path that no tree may hold.
     #[error("cannot store these files as one tree")]
     Paths(#[source] TreeError),
@@ -54,6 +66,25 @@ pub enum StoreError {
 impl StoreError {
     /// Whether stored bytes are missing or changed, as opposed to an operation that could not be done.
     pub fn is_integrity(&self) -> bool {
-        !matches!(self, Self::File(_) | Self::Paths(_))
+        !matches!(
+            self,
+            Self::File(_) | Self::Paths(_) | Self::Collecting(_) | Self::Member { .. }
+        )
+    }
+
+    /// Whether the store's file system lets nobody, or not this user, write.
+    pub fn is_read_only(&self) -> bool {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        match self {
+            Self::File(error) => {
+                matches!(error.source.kind(), PermissionDenied | ReadOnlyFilesystem)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether trying again may help.
+    pub fn is_race(&self) -> bool {
+        matches!(self, Self::Collecting(_))
     }
 }

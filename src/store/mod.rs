@@ -5,10 +5,20 @@
 
 mod blob;
 mod error;
+mod gc;
+mod lease;
+mod mark;
+mod member;
+mod trash;
 mod tree;
 mod verify;
 
 pub use blob::{Blob, Store, Verified};
 pub use error::StoreError;
+pub use gc::{Garbage, GcPlan, Swept};
+pub use lease::Lease;
+pub use mark::Roots;
+pub use member::{Member, MemberFile};
+pub use trash::Purged;
 pub use tree::{Tree, TreeEntry, TreeError, TreeId};
 pub use verify::{Damage, StoreFault, StoreReport};

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::blob::Store;
 use super::error::StoreError;
 use crate::digest::Digest;
-use crate::fsio::Context;
+use crate::fsio::{self, Context};
 
 /// What a full re-read found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,13 +67,16 @@ impl Store {
         Ok(report)
     }
 
-    fn object_files(&self) -> Result<Vec<PathBuf>, StoreError> {
+    /// Every file where objects lie.
+    pub(super) fn object_files(&self) -> Result<Vec<PathBuf>, StoreError> {
         let objects = self.root().join("objects/sha256");
         let mut files = Vec::new();
         for shard in fs::read_dir(&objects).doing("list", &objects)? {
             let shard = shard.doing("list", &objects)?.path();
-            for file in fs::read_dir(&shard).doing("list", &shard)? {
-                files.push(file.doing("list", &shard)?.path());
+            if shard.is_dir() {
+                files.extend(fsio::list(&shard)?);
+            } else {
+                files.push(shard);
             }
         }
         Ok(files)
@@ -100,7 +103,8 @@ fn check(path: PathBuf) -> Result<u64, StoreFault> {
     }
 }
 
-fn digest_of_path(path: &std::path::Path) -> Option<Digest> {
+/// The name that a path gives an object; `None` when it is no object's path.
+pub(super) fn digest_of_path(path: &std::path::Path) -> Option<Digest> {
     let rest = path.file_name()?.to_str()?;
     let shard = path.parent()?.file_name()?.to_str()?;
     Digest::from_hex(&format!("{shard}{rest}")).ok()

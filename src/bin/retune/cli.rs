@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    base, completions, dataset, eval, gate, hook, init, model, pin, pipeline, run, scan, store,
-    train,
+    base, completions, dataset, doctor, eval, gate, hook, init, migration, model, pin, pipeline,
+    run, scan, status, store, train,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -115,9 +115,16 @@ pub(crate) enum Command {
     /// Check, plan and run whole pipelines
     #[command(subcommand)]
     Pipeline(pipeline::Command),
+    /// Plan the move of aliases to a version, take it step by step, or take it back
+    #[command(subcommand)]
+    Migration(migration::Command),
+    /// Show where every alias stands, since when, and what has to be replaced by when
+    Status(status::Args),
     /// Look after the content-addressed store
     #[command(subcommand)]
     Store(store::Command),
+    /// Find what is wrong with project, registry and store, and say the way out
+    Doctor(doctor::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -137,7 +144,10 @@ impl Command {
             Self::Hook(command) => command.run(session),
             Self::Scan(args) => scan::run(args, session),
             Self::Pipeline(command) => command.run(session),
+            Self::Migration(command) => command.run(session),
+            Self::Status(args) => status::run(args, session),
             Self::Store(command) => command.run(session),
+            Self::Doctor(args) => doctor::run(args, session),
             Self::Completions(args) => completions::run(args, session),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use retune::gate::Verdict;
+
 /// What a command's end means to the program that called it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -28,6 +30,16 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// The code of a gate's answer.
+    pub(crate) fn of_verdict(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Pass => Self::Done,
+            Verdict::Fail => Self::GateFail,
+            Verdict::Inconclusive => Self::GateInconclusive,
+            Verdict::Invalid => Self::GateInvalid,
+        }
+    }
+
     /// The word for this outcome in JSON error documents.
     pub(crate) fn kind(self) -> &'static str {
         match self {

@@ -13,8 +13,8 @@ use retune::fsio::FileError;
 use retune::gate::GateError;
 use retune::git::GitError;
 use retune::lifecycle::{
-    BaseActError, DatasetActError, EvaluateError, InitError, JudgeError, PinActError, PolicyError,
-    PromoteError, TrainActError,
+    BaseActError, CollectError, DatasetActError, DifferenceError, DoctorError, EvaluateError,
+    InitError, JudgeError, MigrationError, PinActError, PolicyError, PromoteError, TrainActError,
 };
 use retune::pin::PinError;
 use retune::pipeline::PipelineError;
@@ -106,10 +106,72 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let exit = if error.is_integrity() {
             Exit::Integrity
+        } else if error.is_race() {
+            Exit::LostRace
         } else {
             Exit::Failed
         };
         Self::from_error(exit, &error)
+    }
+}
+
+impl From<CollectError> for Failure {
+    fn from(error: CollectError) -> Self {
+        match error {
+            CollectError::Store(error) => error.into(),
+            CollectError::File(error) => error.into(),
+            CollectError::Project {
+                project,
+                member,
+                source,
+            } => Self::from(*source)
+                .context(format!(
+                    "cannot read what the project {} needs; nothing was collected",
+                    project.display()
+                ))
+                .hint("mount or repair it, and try again")
+                .hint(format!(
+                    "if the project is gone for good, and nobody needs its models: remove {}",
+                    member.display()
+                )),
+        }
+    }
+}
+
+impl From<DifferenceError> for Failure {
+    fn from(error: DifferenceError) -> Self {
+        match error {
+            DifferenceError::Registry(error) => error.into(),
+            DifferenceError::Store(error) => error.into(),
+            DifferenceError::Dataset(error) => error.into(),
+            error @ DifferenceError::Weights { .. } => Self::from_error(Exit::Integrity, &error),
+        }
+    }
+}
+
+impl From<DoctorError> for Failure {
+    fn from(error: DoctorError) -> Self {
+        match error {
+            DoctorError::Registry(error) => error.into(),
+            DoctorError::Store(error) => error.into(),
+            DoctorError::Collect(error) => error.into(),
+            DoctorError::File(error) => error.into(),
+        }
+    }
+}
+
+impl From<MigrationError> for Failure {
+    fn from(error: MigrationError) -> Self {
+        use MigrationError as E;
+        match error {
+            E::Registry(error) => error.into(),
+            E::Promote(error) => error.into(),
+            E::File(faults) => Self::from(faults).context("the migration is not valid"),
+            error @ E::Gone { .. } => Self::from_error(Exit::Failed, &error)
+                .hint("somebody moved it meanwhile: plan anew, or move it back and apply again"),
+            error @ (E::Ended { .. } | E::Unwritable(_)) => Self::from_error(Exit::Failed, &error),
+            error @ E::Nothing(_) => Self::from_error(Exit::Usage, &error),
+        }
     }
 }
 
@@ -340,6 +402,8 @@ impl From<PinActError> for Failure {
         match error {
             PinActError::Registry(error) => error.into(),
             PinActError::Pin(error) => error.into(),
+            error @ PinActError::Deprecated(_) => Self::from_error(Exit::Findings, &error)
+                .hint("pin the version that replaces it: retune pin add MODEL@VERSION"),
         }
     }
 }

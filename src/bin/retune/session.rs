@@ -9,7 +9,7 @@ use retune::git::{HookEnvironment, Identity, IdentityError, configured_identity}
 use retune::lifecycle::Workspace;
 use retune::pin::{PROJECT_FILE, Project};
 use retune::registry::{Act, Registry};
-use retune::store::Store;
+use retune::store::{Member, Store};
 use retune::time::Timestamp;
 use retune::train::{Machine, MachineClass};
 
@@ -66,9 +66,13 @@ impl<'a> Session<'a> {
         if !registry.is_dir() {
             return Err(missing("registry", &registry));
         }
+        let store = open_store(&root.join(&project.store))?;
+        if !dry_run {
+            join(&store, root, &registry)?;
+        }
         Ok(Workspace {
             root: root.to_owned(),
-            store: open_store(&root.join(&project.store))?,
+            store,
             registry: Registry::open(&registry)?,
             tenant: project.tenant,
             runs: root.join(".retune/runs"),
@@ -120,11 +124,6 @@ impl<'a> Session<'a> {
             reporter: self.ui,
         }
     }
-
-    /// The project's store, which must exist.
-    pub(crate) fn store(&self) -> Result<Store, Failure> {
-        open_store(&self.root.join(project(&self.root)?.store))
-    }
 }
 
 fn project(root: &Path) -> Result<Project, Failure> {
@@ -138,6 +137,22 @@ fn open_store(path: &Path) -> Result<Store, Failure> {
         return Err(missing("store", path));
     }
     Ok(Store::open(path)?)
+}
+
+/// Notes that the project uses the store. A store that cannot be written to takes no note and no objects.
+fn join(store: &Store, root: &Path, registry: &Path) -> Result<(), Failure> {
+    let absolute = |path: &Path| {
+        path.canonicalize()
+            .map_err(|e| Failure::new(Exit::Failed, format!("cannot find {}: {e}", path.display())))
+    };
+    let member = Member {
+        root: absolute(root)?,
+        registry: absolute(registry)?,
+    };
+    match store.join(&member) {
+        Err(error) if error.is_read_only() => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 const INIT_FIRST: &str = "run `retune init` first";

@@ -2,8 +2,10 @@
 
 mod base;
 mod dataset;
+mod doctor;
 mod gate;
 mod init;
+mod migration;
 mod model;
 mod pin;
 mod scan;

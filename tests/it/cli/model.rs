@@ -553,3 +553,176 @@ fn a_run_whose_bytes_changed_is_not_registered() {
     }
     assert_eq!(project.env.run("model list").ok().stdout, "");
 }
+
+#[test]
+fn what_is_deprecated_is_due_then_overdue_and_refused() {
+    let project = Project::new();
+    let one = project.first("1");
+    let two = project.version("2");
+    project
+        .env
+        .run(&format!("pin add {one} --alias production"))
+        .ok();
+    let deprecate = format!("model deprecate {one} --replacement {}", two.label);
+    assert_snapshot!(project.env.run(&format!("{deprecate} --until 2026-12-31")), @"
+    $ retune model deprecate support@20261123-dd9f379a1d9f --replacement 20261123-2f14da051d69 --until 2026-12-31
+    support@20261123-dd9f379a1d9f is deprecated: until 2026-12-31, then 20261123-2f14da051d69
+    ");
+    assert_snapshot!(project.env.run(&format!("{deprecate} --until 2026-12-31")), @"
+    $ retune model deprecate support@20261123-dd9f379a1d9f --replacement 20261123-2f14da051d69 --until 2026-12-31
+    support@20261123-dd9f379a1d9f is deprecated already: until 2026-12-31, then 20261123-2f14da051d69
+    ");
+    project.env.run("base retire minilm --on 2027-03-31").ok();
+    assert_snapshot!(project.env.run("status"), @"
+    $ retune status
+    ALIAS               VERSION                SINCE                 REPLACE BY
+    support:production  20261123-dd9f379a1d9f  2026-11-23T09:30:00Z  2026-12-31 (38 days): replaced by 20261123-2f14da051d69; 2027-03-31 (128 days): base minilm retires
+    ");
+    assert_snapshot!(project.env.run("model list --due 30d"), @"
+    $ retune model list --due 30d
+    nothing that is in use has to be replaced by then
+    ");
+    assert_snapshot!(project.env.run("model list --due 60d"), @"
+    $ retune model list --due 60d
+    ALIAS               VERSION                SINCE                 REPLACE BY
+    support:production  20261123-dd9f379a1d9f  2026-11-23T09:30:00Z  2026-12-31 (38 days): replaced by 20261123-2f14da051d69; 2027-03-31 (128 days): base minilm retires
+    ");
+    project.env.run("pin check").ok();
+    // The day is over.
+    project
+        .env
+        .run(&format!("{deprecate} --until 2026-11-22"))
+        .ok();
+    let status = project.env.run("status");
+    assert_eq!(status.code, Some(10), "{status}");
+    assert_snapshot!(project.env.run("pin check"), @"
+    $ retune pin check
+    support: version 20261123-dd9f379a1d9f is deprecated and its last day is over; 20261123-2f14da051d69 replaces it
+    1 pin: 1 wrong
+    choose the versions anew: retune pin update (look first: retune pin update --dry-run)
+    --- exit 10
+    ");
+    assert_snapshot!(project.env.run("pin update"), @"
+    $ retune pin update
+    --- stderr
+    error: support@20261123-dd9f379a1d9f could be used until 2026-11-22T23:59:59Z; 20261123-2f14da051d69 replaces it
+      hint: pin the version that replaces it: retune pin add MODEL@VERSION
+    --- exit 10
+    ");
+    assert_snapshot!(project.env.run(&format!("model promote {one} --to canary")), @"
+    $ retune model promote support@20261123-dd9f379a1d9f --to canary
+    --- stderr
+    error: cannot promote support@20261123-dd9f379a1d9f to canary
+      caused by: 20261123-dd9f379a1d9f could be used until 2026-11-22T23:59:59Z; 20261123-2f14da051d69 replaces it
+      hint: promote its replacement: retune model promote support@20261123-2f14da051d69 --to canary
+    --- exit 10
+    ");
+    assert_snapshot!(project.env.run(&format!("model deprecate {two} --replacement {} --until 2027-01-31", one.label)), @"
+    $ retune model deprecate support@20261123-2f14da051d69 --replacement 20261123-dd9f379a1d9f --until 2027-01-31
+    --- stderr
+    error: cannot deprecate support@20261123-2f14da051d69: support@20261123-dd9f379a1d9f is deprecated itself
+    --- exit 2
+    ");
+}
+
+#[test]
+fn two_versions_are_compared() {
+    let project = Project::new();
+    let (one, two) = (project.version("1"), project.version("2"));
+    assert_snapshot!(project.env.run(&format!("model diff {one} {two}")), @"
+    $ retune model diff support@20261123-dd9f379a1d9f support@20261123-2f14da051d69
+    support@20261123-dd9f379a1d9f → support@20261123-2f14da051d69
+    parts
+    KEY      BEFORE        AFTER
+    adapter  790cc90d9260  e8a8084eb75a
+    dataset  ad52f7146e6b  02e26fc0addb
+    run      6b86b273ff34  d4735e3a265e
+    config: not in the store
+    data
+    SPLIT  ADDED  REMOVED  CHANGED
+    train  1      1        0
+    metrics: the same
+    weights: no PEFT weights
+    ");
+    let same = project
+        .env
+        .run(&format!("model diff {one} {one} --format json"))
+        .ok()
+        .json();
+    assert_eq!(same["parts"], serde_json::json!([]));
+    assert_eq!(same["schema"], "retune.model-diff/1");
+}
+
+#[test]
+fn the_lineage_is_told_and_drawn() {
+    let project = Project::new();
+    let one = project.first("1");
+    assert_snapshot!(project.env.run(&format!("model show {one} --lineage")), @"
+    $ retune model show support@20261123-dd9f379a1d9f --lineage
+    WHAT      NAME                           FROM                                                         NOTE
+    dataset   tickets@20261123-ad52f7146e6b
+    base      minilm@20261123-ec311b938f29
+    run       6b86b273ff34                   tickets@20261123-ad52f7146e6b, minilm@20261123-ec311b938f29
+    version   support@20261123-dd9f379a1d9f  6b86b273ff34
+    evidence  2f5e89427198                   support@20261123-dd9f379a1d9f                                PASS
+    alias     support:production             2f5e89427198                                                 promote 2026-11-23T09:30:00Z
+    ");
+    let json = project
+        .env
+        .run(&format!(
+            "model show {one} --html lineage.html --format json"
+        ))
+        .ok()
+        .json();
+    let page = std::fs::read_to_string(project.env.path("lineage.html")).unwrap();
+    let nodes = json["nodes"].as_array().unwrap();
+    assert_eq!(page.matches("<rect width").count(), nodes.len());
+    assert_eq!(
+        page.matches("<path d=").count(),
+        json["edges"].as_array().unwrap().len()
+    );
+    for node in nodes {
+        assert!(page.contains(node["id"].as_str().unwrap()), "{node}");
+    }
+    // Nothing is fetched, nothing runs.
+    assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("<script"));
+}
+
+#[test]
+fn a_protected_alias_is_moved_by_those_who_may() {
+    let project = Project::new();
+    let one = project.first("1");
+    let protect = "model protect support:production --allow ben@example.org --two-people";
+    assert_snapshot!(project.env.run(&format!("{protect} --dry-run")), @"
+    $ retune model protect support:production --allow ben@example.org --two-people --dry-run
+    support:production could be moved by ben@example.org; promoting takes somebody else than who registered
+    ");
+    assert_snapshot!(project.env.run(protect), @"
+    $ retune model protect support:production --allow ben@example.org --two-people
+    support:production can be moved by ben@example.org; promoting takes somebody else than who registered
+    ");
+    let two = project.version("2");
+    project.judge(&two, Some(&one), [0..0, 0..0]);
+    assert_snapshot!(project.env.run(&format!("model promote {two} --to production")), @"
+    $ retune model promote support@20261123-2f14da051d69 --to production
+    --- stderr
+    error: support:production is protected
+      caused by: Ana <ana@example.org> may not move support:production; ben@example.org may
+    --- exit 1
+    ");
+    let ben = project
+        .env
+        .command(env!("CARGO_BIN_EXE_retune"))
+        .env("RETUNE_ACTOR", "Ben <ben@example.org>")
+        .args(["model", "promote", &two.to_string(), "--to", "production"])
+        .status()
+        .unwrap();
+    assert!(ben.success());
+    assert_snapshot!(project.env.run("model verify --rollback"), @"
+    $ retune model verify --rollback
+    support:production: ready to go back to 20261123-dd9f379a1d9f
+    ");
+    std::fs::remove_file(project.store.path_of(&one.manifest.adapter.files[0].sha256)).unwrap();
+    let output = project.env.run("model verify --rollback");
+    assert_eq!(output.code, Some(14), "{output}");
+}

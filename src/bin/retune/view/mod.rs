@@ -2,10 +2,15 @@
 
 pub(crate) mod base;
 pub(crate) mod dataset;
+pub(crate) mod deadline;
+pub(crate) mod difference;
+pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod gate;
 pub(crate) mod hook;
 pub(crate) mod init;
+pub(crate) mod lineage;
+pub(crate) mod migration;
 pub(crate) mod model;
 pub(crate) mod pin;
 pub(crate) mod pipeline;

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use retune::progress::{bytes, grouped};
 use retune::registry::{
-    Alias, Chain, Event, EventId, EvidenceRecord, Verification, Version, VersionManifest,
+    Added, Alias, Chain, Event, EventId, EvidenceRecord, Protection, Readiness, Verification,
+    Version, VersionManifest,
 };
 use serde::Serialize;
 
@@ -323,6 +324,104 @@ impl View for Moved {
                 writeln!(out, "{alias} {verb} {} (was {was})", self.version)
             }
         }
+    }
+}
+
+/// What `model protect` did.
+#[derive(Serialize)]
+pub(crate) struct Protected {
+    model: String,
+    alias: String,
+    allow: Vec<String>,
+    two_people: bool,
+    new: bool,
+    dry_run: bool,
+}
+
+impl Protected {
+    pub(crate) fn new(added: &Added<Protection>, dry_run: bool) -> Self {
+        let record = &added.record;
+        Self {
+            model: record.model.to_string(),
+            alias: record.alias.to_string(),
+            allow: record.allow.iter().cloned().collect(),
+            two_people: record.two_people,
+            new: added.new,
+            dry_run,
+        }
+    }
+}
+
+impl View for Protected {
+    const SCHEMA: &'static str = "retune.model-protect/1";
+
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        let alias = styled(BOLD, format!("{}:{}", self.model, self.alias));
+        let verb = match (self.new, self.dry_run) {
+            (false, _) => "can be moved, as before,",
+            (true, true) => "could be moved",
+            (true, false) => "can be moved",
+        };
+        let who = match self.allow.as_slice() {
+            [] => "everybody".to_owned(),
+            some => some.join(", "),
+        };
+        let two = match self.two_people {
+            true => "; promoting takes somebody else than who registered",
+            false => "",
+        };
+        writeln!(out, "{alias} {verb} by {who}{two}")
+    }
+}
+
+/// What `model verify --rollback` found.
+#[derive(Serialize)]
+pub(crate) struct Ready {
+    aliases: Vec<ReadyLine>,
+}
+
+#[derive(Serialize)]
+struct ReadyLine {
+    model: String,
+    alias: String,
+    /// Absent when the alias was nowhere before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    faults: Vec<String>,
+}
+
+impl Ready {
+    pub(crate) fn new(found: &[Readiness]) -> Self {
+        let line = |ready: &Readiness| ReadyLine {
+            model: ready.model.to_string(),
+            alias: ready.alias.to_string(),
+            to: ready.to.as_ref().map(ToString::to_string),
+            faults: ready.faults.clone(),
+        };
+        Self {
+            aliases: found.iter().map(line).collect(),
+        }
+    }
+}
+
+impl View for Ready {
+    const SCHEMA: &'static str = "retune.model-rollback-readiness/1";
+
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        for line in &self.aliases {
+            let alias = format!("{}:{}", line.model, line.alias);
+            match (&line.to, line.faults.as_slice()) {
+                (None, _) => writeln!(out, "{alias}: nothing to go back to")?,
+                (Some(to), []) => {
+                    writeln!(out, "{alias}: {} to go back to {to}", styled(GOOD, "ready"))?
+                }
+                (Some(to), faults) => {
+                    let bad = styled(BAD, "cannot go back");
+                    writeln!(out, "{alias}: {bad} to {to}: {}", faults.join("; "))?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

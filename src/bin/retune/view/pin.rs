@@ -129,6 +129,7 @@ impl From<&Problem> for Wrong {
             Problem::AskedOtherwise { .. } => "asked-otherwise",
             Problem::UnknownVersion(..) => "unknown-version",
             Problem::Differs(..) => "differs",
+            Problem::Deprecated { .. } => "deprecated",
             Problem::Moved { .. } => "moved",
         };
         Self {

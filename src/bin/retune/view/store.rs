@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
+use retune::lifecycle::MissingObject;
 use retune::progress::{bytes, grouped};
-use retune::store::{Damage, StoreReport};
+use retune::store::{Damage, Garbage, GcPlan, Store, StoreReport};
 use serde::Serialize;
 
 use crate::ui::{BAD, GOOD, View, styled};
@@ -14,6 +15,10 @@ pub(crate) struct Verified {
     objects: u64,
     bytes: u64,
     faults: Vec<Fault>,
+    missing: Vec<Missing>,
+    /// Absent when damage made it impossible to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unnamed: Option<Vec<Object>>,
 }
 
 #[derive(Serialize)]
@@ -22,8 +27,41 @@ struct Fault {
     problem: String,
 }
 
-impl From<&StoreReport> for Verified {
-    fn from(report: &StoreReport) -> Self {
+#[derive(Serialize)]
+struct Missing {
+    digest: String,
+    named_by: String,
+}
+
+#[derive(Serialize)]
+struct Object {
+    digest: String,
+    bytes: u64,
+}
+
+impl From<&Garbage> for Object {
+    fn from(garbage: &Garbage) -> Self {
+        Self {
+            digest: garbage.digest.to_string(),
+            bytes: garbage.size,
+        }
+    }
+}
+
+fn objects(garbage: &[Garbage]) -> Vec<Object> {
+    garbage.iter().map(Object::from).collect()
+}
+
+fn size(objects: &[Object]) -> String {
+    bytes(objects.iter().map(|object| object.bytes).sum())
+}
+
+impl Verified {
+    pub(crate) fn new(
+        report: &StoreReport,
+        missing: &[MissingObject],
+        unnamed: Option<&[Garbage]>,
+    ) -> Self {
         let faults = report.faults.iter().map(|fault| Fault {
             path: fault.path.display().to_string(),
             problem: match &fault.damage {
@@ -32,11 +70,21 @@ impl From<&StoreReport> for Verified {
                 Damage::Unreadable(why) => format!("cannot be read: {why}"),
             },
         });
+        let missing = missing.iter().map(|missing| Missing {
+            digest: missing.digest.to_string(),
+            named_by: missing.named_by.clone(),
+        });
         Self {
             objects: report.sound,
             bytes: report.bytes,
             faults: faults.collect(),
+            missing: missing.collect(),
+            unnamed: unnamed.map(objects),
         }
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        self.faults.is_empty() && self.missing.is_empty()
     }
 }
 
@@ -44,25 +92,171 @@ impl View for Verified {
     const SCHEMA: &'static str = "retune.store-verify/1";
 
     fn human(&self, out: &mut dyn Write) -> io::Result<()> {
-        for fault in &self.faults {
-            writeln!(
-                out,
-                "{} {}: {}",
-                styled(BAD, "damaged"),
-                fault.path,
-                fault.problem
-            )?;
+        let bad = |word: &str| styled(BAD, word);
+        for Fault { path, problem } in &self.faults {
+            writeln!(out, "{} {path}: {problem}", bad("damaged"))?;
         }
-        let verdict = if self.faults.is_empty() {
-            styled(GOOD, "sound")
-        } else {
-            styled(BAD, format!("{} damaged", self.faults.len()))
+        for Missing { digest, named_by } in &self.missing {
+            writeln!(out, "{} {digest}: named by {named_by}", bad("missing"))?;
+        }
+        let verdict = match (self.faults.len(), self.missing.len()) {
+            (0, 0) => styled(GOOD, "sound"),
+            (damaged, 0) => styled(BAD, format!("{damaged} damaged")),
+            (0, missing) => styled(BAD, format!("{missing} missing")),
+            (damaged, missing) => styled(BAD, format!("{damaged} damaged, {missing} missing")),
+        };
+        let unnamed = match self.unnamed.as_deref() {
+            None | Some([]) => String::new(),
+            Some(objects) => format!(
+                "; {} of them named by nobody",
+                grouped(objects.len() as u64)
+            ),
         };
         writeln!(
             out,
-            "store {verdict}: {} objects, {}",
+            "store {verdict}: {} objects, {}{unnamed}",
             grouped(self.objects),
             bytes(self.bytes)
+        )
+    }
+}
+
+/// What `store gc plan` found.
+#[derive(Serialize)]
+pub(crate) struct Planned {
+    root_documents: u64,
+    root_digests: u64,
+    live: u64,
+    live_bytes: u64,
+    young: u64,
+    garbage: Vec<Object>,
+    left_over: usize,
+}
+
+impl From<&GcPlan> for Planned {
+    fn from(plan: &GcPlan) -> Self {
+        Self {
+            root_documents: plan.roots.documents(),
+            root_digests: plan.roots.digests(),
+            live: plan.live,
+            live_bytes: plan.live_bytes,
+            young: plan.young,
+            garbage: objects(&plan.garbage),
+            left_over: plan.left_over.len(),
+        }
+    }
+}
+
+impl Planned {
+    fn found(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "{} documents name {} digests: {} objects stay, {}; {} more are young",
+            grouped(self.root_documents),
+            grouped(self.root_digests),
+            grouped(self.live),
+            bytes(self.live_bytes),
+            grouped(self.young)
+        )?;
+        for object in &self.garbage {
+            writeln!(out, "  {} ({})", object.digest, bytes(object.bytes))?;
+        }
+        Ok(())
+    }
+}
+
+impl View for Planned {
+    const SCHEMA: &'static str = "retune.store-gc-plan/1";
+
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.found(out)?;
+        writeln!(
+            out,
+            "a sweep would move {} objects, {}, and remove {} temporary files",
+            grouped(self.garbage.len() as u64),
+            size(&self.garbage),
+            self.left_over
+        )
+    }
+}
+
+/// What `store gc sweep` did.
+#[derive(Serialize)]
+pub(crate) struct Swept {
+    #[serde(flatten)]
+    plan: Planned,
+    put_back: u64,
+    trash: Option<String>,
+}
+
+impl Swept {
+    pub(crate) fn new(swept: &retune::store::Swept, store: &Store) -> Self {
+        let inside = |path: &std::path::PathBuf| {
+            let relative = path.strip_prefix(store.root()).unwrap_or(path);
+            relative.display().to_string()
+        };
+        Self {
+            plan: Planned::from(&swept.plan),
+            put_back: swept.put_back,
+            trash: swept.trash.as_ref().map(inside),
+        }
+    }
+}
+
+impl View for Swept {
+    const SCHEMA: &'static str = "retune.store-gc-sweep/1";
+
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.plan.found(out)?;
+        let garbage = &self.plan.garbage;
+        let into = self.trash.iter().map(|trash| format!(" into {trash}"));
+        writeln!(
+            out,
+            "moved {} objects, {}{}; removed {} temporary files",
+            grouped(garbage.len() as u64 - self.put_back),
+            size(garbage),
+            into.collect::<String>(),
+            self.plan.left_over
+        )?;
+        match self.put_back {
+            0 => Ok(()),
+            count => writeln!(out, "put {count} back: somebody needs them by now"),
+        }
+    }
+}
+
+/// What `store gc purge` did.
+#[derive(Serialize)]
+pub(crate) struct Purged {
+    dry_run: bool,
+    gone: Vec<Object>,
+    put_back: Vec<Object>,
+    waiting: u64,
+}
+
+impl Purged {
+    pub(crate) fn new(purged: &retune::store::Purged, dry_run: bool) -> Self {
+        Self {
+            dry_run,
+            gone: objects(&purged.gone),
+            put_back: objects(&purged.put_back),
+            waiting: purged.waiting,
+        }
+    }
+}
+
+impl View for Purged {
+    const SCHEMA: &'static str = "retune.store-gc-purge/1";
+
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        let would = if self.dry_run { "would have " } else { "" };
+        writeln!(
+            out,
+            "{would}removed {} objects, {}; {} wait in the trash; put {} back",
+            grouped(self.gone.len() as u64),
+            size(&self.gone),
+            grouped(self.waiting),
+            self.put_back.len()
         )
     }
 }

@@ -2,6 +2,7 @@
 
 mod add;
 mod list;
+mod retire;
 mod show;
 mod verify;
 
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     List(list::Args),
     /// Show what a base is and which files it is made of
     Show(show::Args),
+    /// Say when a base ends: what was trained on it inherits the deadline
+    Retire(retire::Args),
     /// Re-read bases and compare every digest
     Verify(verify::Args),
 }
@@ -35,6 +38,7 @@ impl Command {
             Self::Add(args) => add::run(args, session),
             Self::List(args) => list::run(args, session),
             Self::Show(args) => show::run(args, session),
+            Self::Retire(args) => retire::run(args, session),
             Self::Verify(args) => verify::run(args, session),
         }
     }

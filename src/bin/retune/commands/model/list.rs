@@ -1,16 +1,20 @@
 //! `retune model list`.
 
+use retune::lifecycle::standings;
 use retune::name::ModelName;
 
+use crate::commands::day::span;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::view::deadline::Due;
 use crate::view::model::{Model, Models, Versions};
 
 const EXAMPLES: &str = "\
 Examples:
   retune model list
   retune model list support
+  retune model list --due 60d
   retune model list support --format json | jq -r '.versions[].version'";
 
 /// List models, or the versions of one.
@@ -18,11 +22,20 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Only this model, version by version
+    #[arg(conflicts_with = "due")]
     model: Option<ModelName>,
+    /// Only what is in use and has to be replaced within this time, such as 60d or 8w
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    due: Option<i64>,
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(false)?;
+    if let Some(within) = args.due {
+        let due = Due::new(&standings(&workspace)?, session.now(), within);
+        session.ui.emit(&due);
+        return Ok(Exit::Done);
+    }
     let tenant = workspace.tenant();
     match &args.model {
         Some(model) => session.ui.emit(&Versions::new(

@@ -4,6 +4,7 @@ use retune::reference::ModelRef;
 use retune::time::Timestamp;
 
 use super::alias;
+use crate::commands::day::time_or_day;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -23,7 +24,7 @@ pub(crate) struct Args {
     #[arg(value_name = "REF")]
     reference: ModelRef,
     /// Only the move that was in force at this time; a day means its end (UTC)
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = time_or_day)]
     at: Option<Timestamp>,
 }
 
@@ -53,12 +54,4 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
         .ui
         .emit(&Log::new(&args.reference.model, alias, events));
     Ok(Exit::Done)
-}
-
-/// RFC 3339, or a day: its last second.
-fn time(text: &str) -> Result<Timestamp, String> {
-    let day = format!("{text}T23:59:59Z");
-    text.parse().or_else(|_| day.parse()).map_err(|_| {
-        "expected a day such as 2026-03-01 or a time such as 2026-03-01T09:30:00Z".into()
-    })
 }

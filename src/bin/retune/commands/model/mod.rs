@@ -1,9 +1,12 @@
 //! `retune model …`.
 
+mod deprecate;
+mod diff;
 mod export;
 mod list;
 mod log;
 mod promote;
+mod protect;
 mod register;
 mod rollback;
 mod show;
@@ -30,12 +33,18 @@ pub(crate) enum Command {
     List(list::Args),
     /// Show what a version is made of
     Show(show::Args),
+    /// Show what is different between two versions
+    Diff(diff::Args),
     /// Show where an alias pointed, since when, and why
     Log(log::Args),
     /// Move an alias to a version that passed its gate
     Promote(promote::Args),
     /// Move an alias back to the version before
     Rollback(rollback::Args),
+    /// Say who may move an alias, and whether it takes two people
+    Protect(protect::Args),
+    /// Say that a version is to be replaced, by what and until when
+    Deprecate(deprecate::Args),
     /// Re-read every record, version, event and alias, and the bytes they name
     Verify(verify::Args),
     /// Write a version's adapter into a new directory
@@ -48,9 +57,12 @@ impl Command {
             Self::Register(args) => register::run(args, session),
             Self::List(args) => list::run(args, session),
             Self::Show(args) => show::run(args, session),
+            Self::Diff(args) => diff::run(args, session),
             Self::Log(args) => log::run(args, session),
             Self::Promote(args) => promote::run(args, session),
             Self::Rollback(args) => rollback::run(args, session),
+            Self::Protect(args) => protect::run(args, session),
+            Self::Deprecate(args) => deprecate::run(args, session),
             Self::Verify(args) => verify::run(args, session),
             Self::Export(args) => export::run(args, session),
         }
@@ -133,6 +145,15 @@ fn refused(refusal: &Refusal, reference: &ModelRef, alias: &AliasName) -> Failur
                 "see where it was: retune model log {model}:{alias}"
             ))
             .hint("a version that was never there needs evidence: retune model promote"),
+        Refusal::NotAllowed { .. } | Refusal::SamePerson { .. } => {
+            Failure::from_error(Exit::Failed, refusal)
+                .context(format!("{model}:{alias} is protected"))
+        }
+        Refusal::Deprecated { replacement, .. } => Failure::from_error(Exit::Findings, refusal)
+            .context(format!("cannot promote {reference} to {alias}"))
+            .hint(format!(
+                "promote its replacement: retune model promote {model}@{replacement} --to {alias}"
+            )),
         _ => Failure::from_error(Exit::GateInvalid, refusal)
             .context(format!("cannot promote {reference} to {alias}")),
     }

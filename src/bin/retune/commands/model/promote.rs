@@ -1,6 +1,6 @@
 //! `retune model promote`.
 
-use retune::gate::{EvidenceId, Verdict};
+use retune::gate::EvidenceId;
 use retune::lifecycle::{self, Promotion, Workspace};
 use retune::name::AliasName;
 use retune::reference::ModelRef;
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
         }
         Promotion::NotPassed(version, id, verdict) => {
             let cause = format!("the gate evidence {id} says {verdict}");
-            (version, exit_of(verdict), cause)
+            (version, Exit::of_verdict(verdict), cause)
         }
     };
     let failure =
@@ -87,13 +87,4 @@ fn judge_first(
     alias: &AliasName,
 ) -> Failure {
     failure.hint(format!("judge it: {}", judging(workspace, version, alias)))
-}
-
-fn exit_of(verdict: Verdict) -> Exit {
-    match verdict {
-        Verdict::Pass => Exit::Done,
-        Verdict::Fail => Exit::GateFail,
-        Verdict::Inconclusive => Exit::GateInconclusive,
-        Verdict::Invalid => Exit::GateInvalid,
-    }
 }

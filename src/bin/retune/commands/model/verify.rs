@@ -3,12 +3,13 @@
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::view::model::Verified;
+use crate::view::model::{Ready, Verified};
 
 const EXAMPLES: &str = "\
 Examples:
   retune model verify
   retune model verify --records-only
+  retune model verify --rollback
   retune model verify --format json | jq '.faults[]'
 
 Exit codes: 0 everything is as recorded, 14 something is not.";
@@ -20,11 +21,22 @@ pub(crate) struct Args {
     /// Look at the registry only, not at the bytes in the store
     #[arg(long)]
     records_only: bool,
+    /// Only prove that every alias can be rolled back: re-read every byte of where it would go
+    #[arg(long, conflicts_with = "records_only")]
+    rollback: bool,
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(false)?;
     let tenant = workspace.tenant();
+    if args.rollback {
+        let found = tenant.rollback_readiness(&workspace.store)?;
+        session.ui.emit(&Ready::new(&found));
+        return Ok(match found.iter().all(|ready| ready.faults.is_empty()) {
+            true => Exit::Done,
+            false => Exit::Integrity,
+        });
+    }
     let store = (!args.records_only).then_some(&workspace.store);
     let found = tenant.verify(store)?;
     session.ui.emit(&Verified::new(tenant.name(), &found));

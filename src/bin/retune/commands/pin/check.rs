@@ -18,7 +18,8 @@ Examples:
 
 Compares retune.yaml with retune.lock, and the locked versions with the registry.
 
-Exit codes: 0 they agree, 10 the lock is missing, stale or in conflict, 14 a locked version is not in the
+Exit codes: 0 they agree, 10 the lock is missing, stale or in conflict, or a locked version is deprecated
+and its last day is over, 14 a locked version is not in the
 registry, or not with these digests.";
 
 /// Check that retune.yaml, retune.lock and the registry agree.
@@ -39,8 +40,8 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let (depth, answers) = match args.frozen {
         true => (Depth::Frozen, BTreeMap::new()),
         false => {
-            let answers =
-                lifecycle::pin_answers(&session.workspace(true)?.registry, &project, &lock)?;
+            let registry = session.workspace(true)?.registry;
+            let answers = lifecycle::pin_answers(&registry, &project, &lock, session.now())?;
             (
                 if args.locked {
                     Depth::Locked

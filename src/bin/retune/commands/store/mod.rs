@@ -1,5 +1,6 @@
 //! `retune store …`.
 
+mod gc;
 mod verify;
 
 use clap::Subcommand;
@@ -13,12 +14,15 @@ use crate::session::Session;
 pub(crate) enum Command {
     /// Re-read every object and compare it with its digest
     Verify(verify::Args),
+    /// Find what nobody names, move it into the trash, and days later remove it
+    Gc(gc::Args),
 }
 
 impl Command {
     pub(crate) fn run(&self, session: &Session<'_>) -> Result<Exit, Failure> {
         match self {
             Self::Verify(args) => verify::run(args, session),
+            Self::Gc(args) => gc::run(args, session),
         }
     }
 }

@@ -1,0 +1,450 @@
+//! Migrations: a planned move of aliases from one version to another, step by step, that can be gone on with
+//! after any crash and taken back as a whole.
+//!
+//! Where it stands is read off the aliases every time; nothing else has to be kept in step with them.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::promote::{PromoteError, Promotion, promote};
+use super::workspace::Workspace;
+use crate::digest::Digest;
+use crate::document::{Faults, Source, to_yaml};
+use crate::name::{AliasName, ModelName, TenantName};
+use crate::reference::{ModelRef, Selector, VersionLabel};
+use crate::registry::{Decision, MigrationState, Refusal, RegistryError, Tenant, Version};
+use crate::time::Timestamp;
+
+const DAY: i64 = 24 * 3600;
+
+/// A migration as people review it. Its identity is the digest of its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// What stands in the file.
+    pub plan: MigrationPlan,
+    /// The file's text.
+    pub text: String,
+}
+
+/// What stands in a migration file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MigrationPlan {
+    /// The file's version: 1.
+    pub version: u64,
+    /// Whose.
+    pub tenant: TenantName,
+    /// The model.
+    pub model: ModelName,
+    /// The version that the aliases move to.
+    pub to: VersionLabel,
+    /// Why, or what triggered it.
+    pub reason: String,
+    /// The last day for it, as a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// The aliases, in the order in which they move.
+    pub steps: Vec<MigrationStep>,
+    /// Pins of this repository that follow one of the aliases. For people; nothing rests on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumers: Vec<String>,
+}
+
+/// One alias moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MigrationStep {
+    /// The alias.
+    pub alias: AliasName,
+    /// Where it must point before, and where an abort takes it back to.
+    pub from: VersionLabel,
+    /// How many days it stays there before the next step.
+    #[serde(default)]
+    pub soak_days: u32,
+}
+
+/// Where a step stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepState {
+    /// The alias points to the new version, since then.
+    Done(Timestamp),
+    /// It can be taken.
+    Ready,
+    /// The step before has to soak until then.
+    Soaking(Timestamp),
+    /// The step before has not been taken.
+    Waiting,
+    /// The alias points to neither version.
+    Gone(VersionLabel),
+}
+
+/// Where a migration stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationStatus {
+    /// What the registry says; `None` when it was never begun.
+    pub recorded: Option<MigrationState>,
+    /// Each step.
+    pub steps: Vec<(MigrationStep, StepState)>,
+}
+
+/// What applying or aborting a migration came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MigrationOutcome {
+    /// Everything that can be done by now is done.
+    Stands(MigrationStatus),
+    /// The gate or the registry does not let an alias move.
+    Stopped(AliasName, Box<Promotion>),
+    /// An alias must not go back.
+    Refused(AliasName, Refusal),
+}
+
+/// Why a migration could not be planned, read, applied or aborted.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The gate.
+    #[error(transparent)]
+    Promote(#[from] PromoteError),
+    /// The file.
+    #[error(transparent)]
+    File(#[from] Faults),
+    /// It cannot be written.
+    #[error("the plan cannot be written: {0}")]
+    Unwritable(String),
+    /// Its preconditions are gone.
+    #[error("{model}:{alias} is {now}; the migration takes it from {from} to {to}")]
+    Gone {
+        /// The model.
+        model: ModelName,
+        /// The alias.
+        alias: AliasName,
+        /// Where it points.
+        now: VersionLabel,
+        /// Where the plan has it.
+        from: VersionLabel,
+        /// Where the plan wants it.
+        to: VersionLabel,
+    },
+    /// It has ended.
+    #[error("the migration {id} was {} already", state.word())]
+    Ended {
+        /// The plan's identity.
+        id: String,
+        /// How it ended.
+        state: MigrationState,
+    },
+    /// There is nothing to migrate.
+    #[error("{0}")]
+    Nothing(String),
+}
+
+impl MigrationStatus {
+    /// Whether every step was taken.
+    pub fn is_complete(&self) -> bool {
+        let done = |(_, state): &(_, StepState)| matches!(state, StepState::Done(_));
+        self.steps.iter().all(done)
+    }
+}
+
+/// Plans the move of some aliases to a version: each from where it points now.
+pub fn plan_migration(
+    workspace: &Workspace<'_>,
+    to: &ModelRef,
+    steps: &[(AliasName, u32)],
+    reason: &str,
+    deadline: Option<Timestamp>,
+    consumers: Vec<String>,
+) -> Result<Migration, MigrationError> {
+    let tenant = workspace.tenant_of(to);
+    let version = tenant.resolve(to)?;
+    let mut planned = Vec::new();
+    for (alias, soak_days) in steps {
+        let now = pointed(&tenant, &to.model, alias)?.0;
+        if now.id == version.id {
+            let why = format!("{}:{alias} is {} already", to.model, version.label);
+            return Err(MigrationError::Nothing(why));
+        }
+        planned.push(MigrationStep {
+            alias: alias.clone(),
+            from: now.label,
+            soak_days: *soak_days,
+        });
+    }
+    let plan = MigrationPlan {
+        version: 1,
+        tenant: tenant.name().clone(),
+        model: to.model.clone(),
+        to: version.label,
+        reason: reason.to_owned(),
+        deadline,
+        steps: planned,
+        consumers,
+    };
+    let text = to_yaml(&plan).map_err(|error| MigrationError::Unwritable(error.to_string()))?;
+    Migration::parse(&Source::new(Path::new("migration.yaml"), text)).map_err(Into::into)
+}
+
+impl Migration {
+    /// Reads a migration file. Every fault is reported.
+    pub fn read(path: &Path) -> Result<Self, Faults> {
+        Self::parse(&Source::read(path)?)
+    }
+
+    /// Reads the text of a migration file.
+    pub fn parse(source: &Source) -> Result<Self, Faults> {
+        let plan: MigrationPlan = source.parse()?;
+        let mut faults = Vec::new();
+        if plan.version != 1 {
+            let message = format!(
+                "{} is not a version this tool reads; it reads 1",
+                plan.version
+            );
+            faults.push(source.fault("version", message));
+        }
+        if plan.steps.is_empty() {
+            faults.push(source.fault("steps", "at least one alias has to move"));
+        }
+        for (index, step) in plan.steps.iter().enumerate() {
+            let before = &plan.steps[..index];
+            if before.iter().any(|other| other.alias == step.alias) {
+                let message = format!("{} moves twice", step.alias);
+                faults.push(source.fault(&format!("steps[{index}].alias"), message));
+            }
+            if plan.to.matches(&step.from) {
+                let message = "it moves to where it is";
+                faults.push(source.fault(&format!("steps[{index}].from"), message));
+            }
+        }
+        Faults::check(faults)?;
+        Ok(Self {
+            plan,
+            text: source.text().to_owned(),
+        })
+    }
+
+    /// The first digits of its identity.
+    pub fn id(&self) -> String {
+        Digest::of(self.text.as_bytes()).short()
+    }
+
+    /// Where it stands.
+    pub fn status(&self, workspace: &Workspace<'_>) -> Result<MigrationStatus, MigrationError> {
+        let tenant = self.tenant(workspace);
+        let recorded = tenant.migration(&self.plan.model, &self.text)?;
+        let mut steps = Vec::new();
+        let mut before: Option<(Timestamp, u32)> = None;
+        let mut open = true;
+        for step in &self.plan.steps {
+            let state = self.step(&tenant, step, open, before, workspace.act.at)?;
+            before = match state {
+                StepState::Done(since) => Some((since, step.soak_days)),
+                _ => None,
+            };
+            open &= before.is_some();
+            steps.push((step.clone(), state));
+        }
+        Ok(MigrationStatus {
+            recorded: recorded.map(|record| record.state),
+            steps,
+        })
+    }
+
+    fn step(
+        &self,
+        tenant: &Tenant<'_>,
+        step: &MigrationStep,
+        open: bool,
+        before: Option<(Timestamp, u32)>,
+        now: Timestamp,
+    ) -> Result<StepState, MigrationError> {
+        let (version, since) = pointed(tenant, &self.plan.model, &step.alias)?;
+        if self.plan.to.matches(&version.label) {
+            return Ok(StepState::Done(since));
+        }
+        if !step.from.matches(&version.label) {
+            return Ok(StepState::Gone(version.label));
+        }
+        let soaked =
+            before.map(|(since, days)| Timestamp::from_unix(since.unix() + i64::from(days) * DAY));
+        Ok(match soaked {
+            _ if !open => StepState::Waiting,
+            Some(until) if until > now => StepState::Soaking(until),
+            _ => StepState::Ready,
+        })
+    }
+
+    /// Takes every step that can be taken by now, each on its own evidence. Run again, it goes on.
+    pub fn apply(&self, workspace: &Workspace<'_>) -> Result<MigrationOutcome, MigrationError> {
+        let status = self.status(workspace)?;
+        if let Some(state @ MigrationState::Aborted) = status.recorded {
+            return Err(self.ended(state));
+        }
+        if let Some(MigrationState::Completed) = status.recorded {
+            return Ok(MigrationOutcome::Stands(status));
+        }
+        // A step whose precondition is gone is refused before anything else moves.
+        for (step, state) in &status.steps {
+            if let StepState::Gone(now) = state {
+                return Err(self.gone(step, now));
+            }
+        }
+        self.record(workspace, MigrationState::Begun)?;
+        for step in &self.plan.steps {
+            let status = self.status(workspace)?;
+            if let Some(state @ MigrationState::Aborted) = status.recorded {
+                return Err(self.ended(state));
+            }
+            let state = status.steps.iter().find(|(other, _)| other == step);
+            match state.map(|(_, state)| state) {
+                Some(StepState::Ready) => {}
+                Some(StepState::Gone(now)) => return Err(self.gone(step, now)),
+                _ => continue,
+            }
+            let promotion = self.take(workspace, step)?;
+            let Promotion::Decided(_, Decision::Moved(..) | Decision::Unchanged(_)) = &promotion
+            else {
+                let promotion = Box::new(promotion);
+                return Ok(MigrationOutcome::Stopped(step.alias.clone(), promotion));
+            };
+            if workspace.act.dry_run {
+                break;
+            }
+        }
+        if self.status(workspace)?.is_complete() {
+            self.record(workspace, MigrationState::Completed)?;
+        }
+        Ok(MigrationOutcome::Stands(self.status(workspace)?))
+    }
+
+    fn take(
+        &self,
+        workspace: &Workspace<'_>,
+        step: &MigrationStep,
+    ) -> Result<Promotion, MigrationError> {
+        let reference = self.version(&self.plan.to);
+        let reason = self.reason();
+        Ok(promote(
+            workspace,
+            &reference,
+            &step.alias,
+            None,
+            Some(&reason),
+        )?)
+    }
+
+    /// Takes every alias that this migration moved back to where it was, the last one first. An alias that
+    /// somebody else moved since stays where it is. Run again, it goes on.
+    pub fn abort(&self, workspace: &Workspace<'_>) -> Result<MigrationOutcome, MigrationError> {
+        let status = self.status(workspace)?;
+        if let Some(state @ MigrationState::Completed) = status.recorded {
+            return Err(self.ended(state));
+        }
+        // From here on nobody goes on with it.
+        self.record(workspace, MigrationState::Aborted)?;
+        let tenant = self.tenant(workspace);
+        let model = &self.plan.model;
+        for step in self.plan.steps.iter().rev() {
+            if !self.moved(&tenant, step)? {
+                continue;
+            }
+            let back = tenant.resolve(&self.version(&step.from))?;
+            let (reason, store) = (self.reason(), &workspace.store);
+            let decision = tenant.rollback(
+                model,
+                &step.alias,
+                Some(&back),
+                Some(&reason),
+                store,
+                &workspace.act,
+            )?;
+            if let Decision::Refused(refusal) = decision {
+                return Ok(MigrationOutcome::Refused(step.alias.clone(), refusal));
+            }
+        }
+        Ok(MigrationOutcome::Stands(self.status(workspace)?))
+    }
+
+    /// Whether the last move of an alias was this migration's step.
+    fn moved(&self, tenant: &Tenant<'_>, step: &MigrationStep) -> Result<bool, MigrationError> {
+        let chain = tenant.history(&self.plan.model, &step.alias)?;
+        if let Some(fork) = chain.forked(&self.plan.model, &step.alias) {
+            return Err(fork.into());
+        }
+        let ours = |(_, event): &(_, crate::registry::Event)| {
+            self.plan.to.matches(&event.to.version)
+                && event.reason.as_deref() == Some(self.reason().as_str())
+        };
+        Ok(chain.links.last().is_some_and(ours))
+    }
+
+    fn record(
+        &self,
+        workspace: &Workspace<'_>,
+        state: MigrationState,
+    ) -> Result<(), MigrationError> {
+        let tenant = self.tenant(workspace);
+        let added = tenant.record_migration(&self.plan.model, &self.text, state, &workspace.act)?;
+        match added.record.state {
+            found if found == state => Ok(()),
+            // Somebody ended it while this was at work.
+            found => Err(self.ended(found)),
+        }
+    }
+
+    fn tenant<'w>(&self, workspace: &'w Workspace<'_>) -> Tenant<'w> {
+        workspace.registry.tenant(&self.plan.tenant)
+    }
+
+    fn version(&self, label: &VersionLabel) -> ModelRef {
+        ModelRef {
+            tenant: Some(self.plan.tenant.clone()),
+            model: self.plan.model.clone(),
+            selector: Selector::Version(label.clone()),
+        }
+    }
+
+    /// What the log says about each of its moves.
+    fn reason(&self) -> String {
+        format!("migration {}: {}", self.id(), self.plan.reason)
+    }
+
+    fn gone(&self, step: &MigrationStep, now: &VersionLabel) -> MigrationError {
+        MigrationError::Gone {
+            model: self.plan.model.clone(),
+            alias: step.alias.clone(),
+            now: now.clone(),
+            from: step.from.clone(),
+            to: self.plan.to.clone(),
+        }
+    }
+
+    fn ended(&self, state: MigrationState) -> MigrationError {
+        MigrationError::Ended {
+            id: self.id(),
+            state,
+        }
+    }
+}
+
+/// The version that an alias points to, and since when. Pointing nowhere is an error: nothing could be taken
+/// back there.
+fn pointed(
+    tenant: &Tenant<'_>,
+    model: &ModelName,
+    alias: &AliasName,
+) -> Result<(Version, Timestamp), RegistryError> {
+    let version = tenant.resolve(&ModelRef {
+        tenant: None,
+        model: model.clone(),
+        selector: Selector::Alias(alias.clone()),
+    })?;
+    let chain = tenant.history(model, alias)?;
+    let since = chain
+        .links
+        .last()
+        .map_or(version.manifest.created, |(_, event)| event.at);
+    Ok((version, since))
+}
