@@ -1,0 +1,151 @@
+//! Acts that are killed at every system call that changes a disk: what is left is the state before or the
+//! state after, sound, and the same act can be done again. `RETUNE_KILLS=all` kills at every call, otherwise at
+//! every 23rd. Needs `strace`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use crate::support::Env;
+use crate::support::project::Project;
+
+const CALLS: &str = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,\
+                     unlinkat,mkdir,mkdirat,utimensat,fchmod,fchmodat,chmod,ftruncate";
+
+/// The acts, each from the same start.
+const ACTS: [&str; 5] = [
+    "dataset add new --train new.jsonl",
+    "model promote support@VERSION --to production",
+    "model rollback support:canary",
+    "store gc sweep",
+    "migration apply m.yaml",
+];
+
+#[test]
+fn an_act_killed_at_any_call_leaves_the_state_before_or_after() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "strace is missing");
+        eprintln!("skipped: strace is missing");
+        return;
+    }
+    let all = std::env::var("RETUNE_KILLS").is_ok_and(|kills| kills == "all");
+    let project = start();
+    let seed = project.env.root().with_file_name("seed");
+    copy(&project.env.root(), &seed);
+    for act in ACTS {
+        let version = fs::read_to_string(project.env.path("version")).unwrap();
+        let act = act.replace("VERSION", &version);
+        let (mut points, mut killed) = (0, 0);
+        let before = state(&project.env);
+        let calls = counted(&project.env, &act);
+        let after = state(&project.env);
+        for (index, (call, when)) in calls.iter().enumerate() {
+            if !all && index % 23 != 0 {
+                continue;
+            }
+            points += 1;
+            copy(&seed, &project.env.root());
+            let inject = format!("inject={call}:signal=KILL:when={when}");
+            let done = traced(&project.env, &["-o", "/dev/null", "-e", &inject], &act);
+            killed += u32::from(!done);
+            let found = state(&project.env);
+            let seen = format!("{act}: killed at {call} {when}: {found}");
+            // A migration has states in between: that it was begun, and one alias moved.
+            let between = act.starts_with("migration");
+            assert!(between || found == before || found == after, "{seen}");
+            assert!(!done || found == after, "acknowledged, and lost: {seen}");
+            project.clear_killed_lock();
+            project.env.run(&act).ok();
+            assert_eq!(state(&project.env), after, "not gone on with: {seen}");
+        }
+        println!("{act}: {points} of {} points, {killed} killed", calls.len());
+        assert!(
+            points > 0 && killed == points,
+            "{act}: {killed} of {points} killed"
+        );
+        copy(&seed, &project.env.root());
+    }
+}
+
+/// Version 1 in production, version 2 as canary and judged, a migration planned, and old garbage in the store.
+fn start() -> Project {
+    let project = Project::new();
+    let one = project.first("1");
+    let env = &project.env;
+    for alias in ["canary", "next"] {
+        env.run(&format!("model promote {one} --to {alias}")).ok();
+    }
+    let two = project.version("2");
+    project.judge(&two, Some(&one), [0..0, 0..0]);
+    env.run(&format!("model promote {two} --to canary")).ok();
+    env.run(&format!(
+        "migration plan {two} --step next --step production --reason x --out m.yaml"
+    ))
+    .ok();
+    env.write("version", two.label.as_str());
+    env.write(
+        "new.jsonl",
+        "{\"text\": \"a\", \"label\": \"x\"}\n{\"text\": \"b\", \"label\": \"y\"}\n",
+    );
+    for text in ["garbage 1", "garbage 2", "garbage 3"] {
+        project.store.put_bytes(text.as_bytes()).unwrap();
+    }
+    let then = SystemTime::now() - Duration::from_secs(9 * 24 * 3600);
+    for shard in fs::read_dir(project.store.root().join("objects/sha256")).unwrap() {
+        for object in fs::read_dir(shard.unwrap().path()).unwrap() {
+            let file = File::open(object.unwrap().path()).unwrap();
+            file.set_modified(then).unwrap();
+        }
+    }
+    project
+}
+
+/// Replaces a directory by a copy of another one, times included.
+fn copy(from: &Path, to: &PathBuf) {
+    if to.exists() {
+        fs::remove_dir_all(to).unwrap();
+    }
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
+/// What people can see; everything must be sound.
+fn state(env: &Env) -> String {
+    env.run("model verify").ok();
+    let store = env.run("store verify --format json").ok();
+    assert_eq!(store.json()["missing"], serde_json::json!([]));
+    let seen = ["dataset list", "status", "migration show m.yaml"];
+    seen.map(|command| env.run(command).ok().stdout).concat()
+}
+
+/// Runs an act once, and gives every call that changed a disk: its name, and the how manieth of that name it was.
+fn counted(env: &Env, act: &str) -> Vec<(String, u64)> {
+    let trace = format!("trace={CALLS}");
+    assert!(traced(env, &["-c", "-o", "../count", "-e", &trace], act));
+    let table = fs::read_to_string(env.path("../count")).unwrap();
+    let mut calls = Vec::new();
+    for line in table.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (Some(name), Some(Ok(count))) = (words.last(), words.get(3).map(|w| w.parse::<u64>()))
+        else {
+            continue;
+        };
+        if CALLS.split(',').any(|call| call == *name) {
+            calls.extend((1..=count).map(|when| ((*name).to_owned(), when)));
+        }
+    }
+    assert!(!calls.is_empty(), "{table}");
+    calls
+}
+
+/// Whether the act was acknowledged.
+fn traced(env: &Env, options: &[&str], act: &str) -> bool {
+    let mut command = env.command("strace");
+    command
+        .arg("-f")
+        .args(options)
+        .arg(env!("CARGO_BIN_EXE_retune"))
+        .args(act.split(' '));
+    command.output().unwrap().status.success()
+}
