@@ -2,6 +2,8 @@
 //! state after, sound, and the same act can be done again. `RETUNE_KILLS=all` kills at every call, otherwise at
 //! every 23rd. Needs `strace`.
 
+#![allow(clippy::print_stderr, clippy::print_stdout)]
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
