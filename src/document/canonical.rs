@@ -64,7 +64,7 @@ pub fn decode<T: DeserializeOwned>(schema: &str, bytes: &[u8]) -> Result<T, Cano
     if bytes.len() > MAX_BYTES {
         return Err(CanonicalError::Unrepresentable("it is too large"));
     }
-    let Value::Object(mut map) = serde_json::from_slice(bytes).map_err(shape)? else {
+    let Value::Object(map) = serde_json::from_slice(bytes).map_err(shape)? else {
         return Err(CanonicalError::Unrepresentable("it is not an object"));
     };
     let found = map
@@ -78,14 +78,18 @@ pub fn decode<T: DeserializeOwned>(schema: &str, bytes: &[u8]) -> Result<T, Cano
             expected: schema.to_owned(),
         });
     }
-    let mut again =
-        serde_json::to_vec_pretty(&normalise(Value::Object(map.clone()))?).map_err(shape)?;
+    // Large documents are held once: the value that is written again is the value that is read.
+    let mut sorted = normalise(Value::Object(map))?;
+    let mut again = serde_json::to_vec_pretty(&sorted).map_err(shape)?;
     again.push(b'\n');
     if again != bytes {
         return Err(CanonicalError::NotCanonical(schema.to_owned()));
     }
-    map.remove("schema");
-    serde_json::from_value(Value::Object(map)).map_err(shape)
+    drop(again);
+    if let Some(map) = sorted.as_object_mut() {
+        map.remove("schema");
+    }
+    serde_json::from_value(sorted).map_err(shape)
 }
 
 fn normalise(value: Value) -> Result<Value, CanonicalError> {

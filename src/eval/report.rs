@@ -39,11 +39,14 @@ pub struct Report {
 }
 
 /// What came of one case: a predicted label or an error, never both and never neither.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaseResult {
     /// The case.
     pub id: String,
+    /// Which of several answers to the case this is, from 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeat: u32,
     /// The right label.
     pub expected: String,
     /// The subject's label.
@@ -54,6 +57,13 @@ pub struct CaseResult {
     /// Why there is no predicted label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What else was measured, by metric: `latency_ms`, `cost_usd`, the score of a judge.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<String, Decimal>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Metrics over all cases; a case with an error counts as wrong.
@@ -169,23 +179,34 @@ impl Report {
         })
     }
 
+    /// How many answers each case has; at least 1.
+    pub fn repeats(&self) -> u32 {
+        1 + self.cases.iter().map(|case| case.repeat).max().unwrap_or(0)
+    }
+
     /// Everything in which the report does not fit `suite`, whose identity is `id`, or itself.
     pub fn mismatches(&self, suite: &Suite, id: &SuiteId) -> Vec<Mismatch> {
         let mut found = Vec::new();
         if self.suite != *id {
             found.push(Mismatch::Suite(self.suite));
         }
-        let mut results: HashMap<&str, &CaseResult> = HashMap::new();
+        let mut results: HashMap<(&str, u32), &CaseResult> = HashMap::new();
         for result in &self.cases {
-            if results.insert(&result.id, result).is_some() {
+            if results
+                .insert((&result.id, result.repeat), result)
+                .is_some()
+            {
                 found.push(Mismatch::Duplicate(result.id.clone()));
             }
             if !result.is_consistent() {
                 found.push(Mismatch::Contradiction(result.id.clone()));
             }
         }
-        for case in suite.cases() {
-            match results.remove(case.id.as_str()) {
+        // A wild repeat number must not make this loop long: each number up to it has to be there.
+        let repeats = self.repeats().min(self.cases.len().max(1) as u32);
+        let answers = suite.cases().iter();
+        for (case, repeat) in answers.flat_map(|case| (0..repeats).map(move |r| (case, r))) {
+            match results.remove(&(case.id.as_str(), repeat)) {
                 None => found.push(Mismatch::Missing(case.id.clone())),
                 Some(result) if result.expected != case.label => {
                     found.push(Mismatch::Expected(case.id.clone()));
@@ -193,7 +214,7 @@ impl Report {
                 Some(_) => {}
             }
         }
-        let mut unknown: Vec<&str> = results.into_keys().collect();
+        let mut unknown: Vec<&str> = results.into_keys().map(|(id, _)| id).collect();
         unknown.sort_unstable();
         found.extend(
             unknown
@@ -219,6 +240,8 @@ impl CaseResult {
             correct: predicted.as_deref() == Some(expected),
             predicted,
             error,
+            repeat: 0,
+            measures: BTreeMap::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Suites: the cases, in one order, under one identity.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use crate::name::SuiteName;
 use crate::store::{Store, Verified};
 
 const SCHEMA: &str = "retune.suite/1";
+const CONTENT_SCHEMA: &str = "retune.suite-content/1";
 const CASE_SCHEMA: &str = "retune.case/1";
 
 crate::typed_id!(
@@ -35,6 +36,9 @@ pub struct Case {
     pub label: String,
     /// What the subject is given, exactly as it stands in the file.
     pub text: String,
+    /// What the gate can group cases by: texts, numbers and truth values of the row's `metadata`, as texts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// The stored document. What is not in it does not influence an answer or its grade.
@@ -80,6 +84,15 @@ struct Cases {
 }
 
 impl Case {
+    /// What the case has under `label` or `metadata.<key>`.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        match key.strip_prefix("metadata.") {
+            Some(key) => self.metadata.get(key).map(String::as_str),
+            None if key == "label" => Some(&self.label),
+            None => None,
+        }
+    }
+
     /// The first 12 hexadecimal digits of the SHA-256 of the canonical document of text and label.
     pub fn derived_id(text: &str, label: &str) -> Result<String, EvalError> {
         let value = serde_json::json!({"vars": {"text": text}, "target": label});
@@ -122,6 +135,20 @@ impl Suite {
     /// The suite's identity.
     pub fn id(&self) -> Result<SuiteId, EvalError> {
         Ok(Digest::of(&self.document()?).into())
+    }
+
+    /// The digest of cases and grader without the name: a renamed suite measures the same.
+    pub fn content(&self) -> Result<Digest, EvalError> {
+        let unnamed = serde_json::json!({
+            "cases": Digest::of(&self.lines()?),
+            "grader": EXACT_MATCH,
+        });
+        let bytes = canonical::encode(CONTENT_SCHEMA, &unnamed);
+        let bytes = bytes.map_err(|source| EvalError::Encode {
+            what: "suite",
+            source,
+        })?;
+        Ok(Digest::of(&bytes))
     }
 
     /// The canonical document that [`SuiteId`] is the digest of.

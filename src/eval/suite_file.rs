@@ -1,6 +1,6 @@
 //! Suite files as people write them: `suite.yaml` and its JSONL.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -71,9 +71,9 @@ struct RawRow {
     target: Option<String>,
     text: Option<String>,
     label: Option<String>,
+    #[serde(default)]
+    metadata: serde_json::Map<String, Value>,
     // Notes for people: they reach neither the subject nor the grader.
-    #[serde(rename = "metadata")]
-    _metadata: Option<IgnoredAny>,
     #[serde(rename = "description")]
     _description: Option<IgnoredAny>,
     #[serde(rename = "retune")]
@@ -93,7 +93,29 @@ impl Suite {
     }
 }
 
+/// Where the cases of a suite file stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The suite.
+    pub suite: Suite,
+    /// The file of the cases.
+    pub file: PathBuf,
+    /// The line, from 1, of each case by its id.
+    pub lines: HashMap<String, usize>,
+}
+
+impl Suite {
+    /// Like [`Suite::read`], with the line of every case.
+    pub fn locate(path: &Path) -> Result<Located, EvalError> {
+        read_located(path).map_err(EvalError::Suite)
+    }
+}
+
 fn read(path: &Path) -> Result<Suite, Faults> {
+    read_located(path).map(|located| located.suite)
+}
+
+fn read_located(path: &Path) -> Result<Located, Faults> {
     let source = Source::read(path)?;
     let raw: RawSuite = source.parse()?;
     let (name, cases_path) = check(&source, &raw)?;
@@ -103,8 +125,9 @@ fn read(path: &Path) -> Result<Suite, Faults> {
         Some(dir) => dir.join(cases_path),
         None => cases_path,
     };
-    let cases = read_cases(&file, raw.fields.as_ref())?;
-    Suite::new(name, cases).map_err(|why| whole(&file, why).into())
+    let (cases, lines) = read_cases(&file, raw.fields.as_ref())?;
+    let suite = Suite::new(name, cases).map_err(|why| whole(&file, why))?;
+    Ok(Located { suite, file, lines })
 }
 
 fn check(source: &Source, raw: &RawSuite) -> Result<(SuiteName, PathBuf), Faults> {
@@ -135,7 +158,10 @@ fn check(source: &Source, raw: &RawSuite) -> Result<(SuiteName, PathBuf), Faults
     }
 }
 
-fn read_cases(file: &Path, fields: Option<&RawFields>) -> Result<Vec<Case>, Faults> {
+/// Cases, and the line of each by its id.
+type Numbered = (Vec<Case>, HashMap<String, usize>);
+
+fn read_cases(file: &Path, fields: Option<&RawFields>) -> Result<Numbered, Faults> {
     let text = text_of(file)?;
     let mut cases = Vec::new();
     let mut faults = Vec::new();
@@ -154,7 +180,7 @@ fn read_cases(file: &Path, fields: Option<&RawFields>) -> Result<Vec<Case>, Faul
         }
     }
     Faults::check(shorten(file, faults))?;
-    Ok(cases)
+    Ok((cases, seen))
 }
 
 fn text_of(file: &Path) -> Result<String, Faults> {
@@ -177,7 +203,7 @@ fn case(line: &str, fields: Option<&RawFields>) -> Result<Case, String> {
     if line.trim().is_empty() {
         return Err("an empty line".to_owned());
     }
-    let (id, text, label) = match fields {
+    let (id, text, label, metadata) = match fields {
         Some(fields) => mapped(line, fields)?,
         None => plain(line)?,
     };
@@ -192,16 +218,42 @@ fn case(line: &str, fields: Option<&RawFields>) -> Result<Case, String> {
         Some(id) => checked_id(id)?,
         None => Case::derived_id(&text, &label).map_err(|e| e.to_string())?,
     };
-    Ok(Case { id, label, text })
+    Ok(Case {
+        id,
+        label,
+        text,
+        metadata: metadata.unwrap_or_default(),
+    })
 }
 
-type Parts = (Option<String>, String, String);
+type Parts = (
+    Option<String>,
+    String,
+    String,
+    Option<BTreeMap<String, String>>,
+);
+
+/// What cases can be grouped by: scalar values; lists, objects and nulls are notes for people.
+fn groups(metadata: &serde_json::Map<String, Value>) -> Option<BTreeMap<String, String>> {
+    let text = |(key, value): (&String, &Value)| {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(truth) => truth.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        };
+        Some((key.clone(), text))
+    };
+    Some(metadata.iter().filter_map(text).collect())
+}
 
 fn plain(line: &str) -> Result<Parts, String> {
     let row: RawRow = serde_json::from_str(line).map_err(say)?;
     match (row.vars, row.target, row.text, row.label) {
-        (Some(vars), Some(target), None, None) => Ok((row.id, vars.text, target)),
-        (None, None, Some(text), Some(label)) => Ok((row.id, text, label)),
+        (Some(vars), Some(target), None, None) => {
+            Ok((row.id, vars.text, target, groups(&row.metadata)))
+        }
+        (None, None, Some(text), Some(label)) => Ok((row.id, text, label, groups(&row.metadata))),
         _ => Err(
             "a case has either `vars: {text}` and `target`, or `text` and `label`; \
              for other keys say `fields` in the suite file"
@@ -222,6 +274,9 @@ fn mapped(line: &str, fields: &RawFields) -> Result<Parts, String> {
         id,
         string_at(&row, &fields.text)?,
         string_at(&row, &fields.label)?,
+        row.get("metadata")
+            .and_then(Value::as_object)
+            .and_then(groups),
     ))
 }
 

@@ -34,7 +34,7 @@ fn small() -> Suite {
 
 #[test]
 fn both_row_shapes_give_the_same_case() {
-    let promptfoo = "{\"vars\":{\"text\":\"a b\"},\"target\":\" x \",\"metadata\":{\"k\":1.5}}\n";
+    let promptfoo = "{\"vars\":{\"text\":\"a b\"},\"target\":\" x \",\"metadata\":{\"k\":[1.5]}}\n";
     let plain = "{\"text\":\"a b\",\"label\":\"x\"}";
     let ours = suite_from(YAML, plain).unwrap();
     assert_eq!(suite_from(YAML, promptfoo).unwrap(), ours);
@@ -282,4 +282,78 @@ fn packing_keeps_every_row_once_and_the_budget() {
         }
     }
     assert!(pack(&[], 10).is_empty());
+}
+
+#[test]
+fn metadata_groups_cases_and_is_part_of_the_suite() {
+    let plain = "{\"id\":\"1\",\"text\":\"a\",\"label\":\"x\"";
+    let with =
+        |metadata: &str| suite_from(YAML, &format!("{plain},\"metadata\":{metadata}}}")).unwrap();
+    let suite = with(
+        "{\"locale\":\"de\",\"turn\":2,\"new\":true,\"notes\":[\"for people\"],\"none\":null}",
+    );
+    let case = &suite.cases()[0];
+    for (key, value) in [
+        ("label", Some("x")),
+        ("metadata.locale", Some("de")),
+        ("metadata.turn", Some("2")),
+        ("metadata.new", Some("true")),
+        ("metadata.notes", None),
+        ("metadata.none", None),
+        ("locale", None),
+    ] {
+        assert_eq!(case.value(key), value, "{key}");
+    }
+    assert_ne!(suite.id().unwrap(), with("{}").id().unwrap());
+    // The derived id of a case is that of its text and label.
+    let derived = |row: &str| suite_from(YAML, row).unwrap().cases()[0].id.clone();
+    assert_eq!(
+        derived("{\"text\":\"a\",\"label\":\"x\",\"metadata\":{\"k\":\"v\"}}"),
+        derived("{\"text\":\"a\",\"label\":\"x\"}")
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::create(dir.path()).unwrap();
+    let id = suite.store(&store).unwrap();
+    assert_eq!(Suite::load(&store, &id).unwrap(), suite);
+}
+
+#[test]
+fn the_content_of_a_suite_is_the_suite_without_its_name() {
+    let rows = "{\"id\":\"1\",\"text\":\"a\",\"label\":\"x\"}";
+    let content = |yaml: &str, rows: &str| suite_from(yaml, rows).unwrap().content().unwrap();
+    let renamed = YAML.replace("intents", "other");
+    assert_eq!(content(YAML, rows), content(&renamed, rows));
+    assert_ne!(
+        content(YAML, rows),
+        content(YAML, &rows.replace("\"a\"", "\"b\""))
+    );
+}
+
+#[test]
+fn repeated_answers_have_to_be_complete() {
+    let suite = small();
+    let id = suite.id().unwrap();
+    let mut report = report(&suite);
+    let twice: Vec<_> = report
+        .cases
+        .iter()
+        .map(|case| CaseResult {
+            repeat: 1,
+            ..case.clone()
+        })
+        .collect();
+    report.cases.extend(twice);
+    report.metrics.n = 4;
+    report.metrics.errors = 2;
+    for label in report.metrics.per_label.values_mut() {
+        label.support *= 2;
+    }
+    assert_eq!(report.repeats(), 2);
+    assert_eq!(report.mismatches(&suite, &id), []);
+    let last = report.cases.pop().unwrap();
+    assert!(
+        report
+            .mismatches(&suite, &id)
+            .contains(&Mismatch::Missing(last.id))
+    );
 }

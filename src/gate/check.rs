@@ -2,10 +2,11 @@
 
 use super::error::GateError;
 use super::evidence::{Evidence, EvidenceId, Judged};
-use super::judge::{Comparison, Judgement, is_first_version, judge};
+use super::judge::{Comparison, Judgement, Trial, is_first_version, judge};
 use super::lineage::Lineage;
 use super::numbers::Numbers;
-use super::policy::{Policy, PolicyId};
+use super::policy::{Occasion, Policy, PolicyId};
+use super::slices::SliceResult;
 use crate::document::Decimal;
 use crate::eval::{Report, ReportId, Suite};
 use crate::store::Store;
@@ -22,6 +23,19 @@ pub struct Arm {
     pub label: Option<String>,
 }
 
+/// The arms of a judgement, and when it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arms {
+    /// What wants to be promoted.
+    pub candidate: Arm,
+    /// One version, or for a first version the untrained baselines.
+    pub baselines: Vec<Arm>,
+    /// The policy's anchor.
+    pub anchor: Option<Arm>,
+    /// Which look and which decision this is.
+    pub occasion: Occasion,
+}
+
 /// Judges stored reports and stores the evidence, whatever the verdict.
 ///
 /// A policy that cannot answer here at all (no outcome could pass, no rule for a first version) is an error, not a
@@ -29,10 +43,9 @@ pub struct Arm {
 pub fn check(
     store: &Store,
     policy: &Policy,
-    candidate: &Arm,
-    baselines: &[Arm],
+    arms: &Arms,
 ) -> Result<(EvidenceId, Evidence), GateError> {
-    let inputs = Inputs::load(store, candidate, baselines)?;
+    let inputs = Inputs::load(store, policy, arms)?;
     inputs.refuse_what_cannot_pass(policy)?;
     let judgement = inputs.judge(policy)?;
     let evidence = inputs.evidence(policy.store(store)?, judgement);
@@ -43,8 +56,7 @@ pub fn check(
 pub fn recheck(store: &Store, id: &EvidenceId) -> Result<Evidence, GateError> {
     let said = Evidence::load(store, id)?;
     let policy = Policy::load(store, &said.policy)?;
-    let baselines: Vec<Arm> = said.baselines.iter().map(Arm::of).collect();
-    let inputs = Inputs::load(store, &Arm::of(&said.candidate), &baselines)?;
+    let inputs = Inputs::load(store, &policy, &Arms::of(&said))?;
     let judgement = inputs.judge(&policy)?;
     let found = inputs.evidence(said.policy, judgement);
     match difference(&said, &found) {
@@ -53,6 +65,30 @@ pub fn recheck(store: &Store, id: &EvidenceId) -> Result<Evidence, GateError> {
             evidence: *id,
             what: what.to_owned(),
         }),
+    }
+}
+
+impl Arms {
+    /// A candidate against baselines, outside any looks and decisions.
+    pub fn new(candidate: Arm, baselines: Vec<Arm>) -> Self {
+        Self {
+            candidate,
+            baselines,
+            anchor: None,
+            occasion: Occasion::default(),
+        }
+    }
+
+    fn of(evidence: &Evidence) -> Self {
+        Self {
+            candidate: Arm::of(&evidence.candidate),
+            baselines: evidence.baselines.iter().map(Arm::of).collect(),
+            anchor: evidence.anchor.as_ref().map(Arm::of),
+            occasion: Occasion {
+                look: evidence.look,
+                decision: evidence.decision,
+            },
+        }
     }
 }
 
@@ -70,11 +106,13 @@ struct Inputs {
     suite: Suite,
     candidate: (Judged, Report),
     baselines: Vec<(Judged, Report)>,
+    anchor: Option<(Judged, Report)>,
+    occasion: Occasion,
     lineage: Lineage,
 }
 
 impl Inputs {
-    fn load(store: &Store, candidate: &Arm, baselines: &[Arm]) -> Result<Self, GateError> {
+    fn load(store: &Store, policy: &Policy, arms: &Arms) -> Result<Self, GateError> {
         let arm = |arm: &Arm| -> Result<(Judged, Report), GateError> {
             let report = Report::load(store, &arm.report)?;
             let judged = Judged {
@@ -84,12 +122,14 @@ impl Inputs {
             };
             Ok((judged, report))
         };
-        let candidate = arm(candidate)?;
+        let candidate = arm(&arms.candidate)?;
         let suite = Suite::load(store, &candidate.1.suite)?;
         Ok(Self {
-            lineage: Lineage::trace(store, &candidate.1.subject, &suite)?,
+            lineage: Lineage::trace(store, &candidate.1.subject, &suite, policy.near())?,
             suite,
-            baselines: baselines.iter().map(arm).collect::<Result<_, _>>()?,
+            baselines: arms.baselines.iter().map(arm).collect::<Result<_, _>>()?,
+            anchor: arms.anchor.as_ref().map(arm).transpose()?,
+            occasion: arms.occasion,
             candidate,
         })
     }
@@ -104,7 +144,7 @@ impl Inputs {
             return Err(GateError::NoFirstVersion);
         }
         let cases = self.suite.cases().len() as u64;
-        let unreachable = policy.unreachable(cases, first)?;
+        let unreachable = policy.unreachable(cases, first, self.occasion)?;
         if unreachable.is_empty() {
             return Ok(());
         }
@@ -112,15 +152,15 @@ impl Inputs {
     }
 
     fn judge(&self, policy: &Policy) -> Result<Judgement, GateError> {
-        let (_, candidate) = &self.candidate;
-        let lineage = &self.lineage;
-        Ok(judge(
-            policy,
-            &self.suite,
-            candidate,
-            &self.reports(),
-            lineage,
-        )?)
+        let trial = Trial {
+            suite: &self.suite,
+            candidate: &self.candidate.1,
+            baselines: &self.reports(),
+            anchor: self.anchor.as_ref().map(|(_, report)| report),
+            lineage: &self.lineage,
+            occasion: self.occasion,
+        };
+        Ok(judge(policy, trial)?)
     }
 
     fn evidence(self, policy: PolicyId, judgement: Judgement) -> Evidence {
@@ -133,9 +173,13 @@ impl Inputs {
                 .into_iter()
                 .map(|(judged, _)| judged)
                 .collect(),
+            anchor: self.anchor.map(|(judged, _)| judged),
+            look: self.occasion.look,
+            decision: self.occasion.decision,
             lineage: self.lineage,
             verdict: judgement.verdict,
             comparisons: judgement.comparisons,
+            slices: judgement.slices,
             reasons: judgement.reasons,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -151,7 +195,9 @@ fn difference(said: &Evidence, found: &Evidence) -> Option<&'static str> {
         Some("the verdict")
     } else if said.suite != found.suite {
         Some("the suite")
-    } else if said.candidate != found.candidate || said.baselines != found.baselines {
+    } else if (&said.candidate, &said.baselines, &said.anchor)
+        != (&found.candidate, &found.baselines, &found.anchor)
+    {
         Some("the subjects")
     } else if said.lineage != found.lineage {
         Some("the lineage")
@@ -163,6 +209,12 @@ fn difference(said: &Evidence, found: &Evidence) -> Option<&'static str> {
             .iter()
             .zip(&found.comparisons)
             .all(|(a, b)| same(a, b))
+        || said.slices.len() != found.slices.len()
+        || !said
+            .slices
+            .iter()
+            .zip(&found.slices)
+            .all(|(a, b)| same_slice(a, b))
     {
         Some("the numbers")
     } else {
@@ -178,28 +230,45 @@ fn same(said: &Comparison, found: &Comparison) -> bool {
     rest(said) == rest(found) && close(&said.numbers, &found.numbers)
 }
 
+fn same_slice(said: &SliceResult, found: &SliceResult) -> bool {
+    let rest = |slice: &SliceResult| SliceResult {
+        harm_p: None,
+        adjusted_p: None,
+        ..slice.clone()
+    };
+    rest(said) == rest(found)
+        && near(said.harm_p, found.harm_p)
+        && near(said.adjusted_p, found.adjusted_p)
+}
+
 fn close(said: &Numbers, found: &Numbers) -> bool {
     let counts = |x: &Numbers| {
-        [
-            x.n,
-            x.improved,
-            x.regressed,
-            x.candidate_right,
-            x.baseline_right,
-        ]
+        let right = (x.candidate_right, x.baseline_right);
+        (x.n, x.improved, x.regressed, right)
     };
     let reals = |x: &Numbers| {
         [
-            x.difference,
-            x.lower,
-            x.upper,
-            x.boundary,
+            Some(x.difference),
+            Some(x.lower),
+            Some(x.upper),
+            Some(x.boundary),
+            x.candidate_mean,
+            x.baseline_mean,
             x.z,
             x.p,
             x.harm_p,
             x.power,
+            x.design_effect,
         ]
     };
-    let near = |(a, b): (Decimal, Decimal)| (a.get() - b.get()).abs() <= TOLERANCE;
-    counts(said) == counts(found) && reals(said).into_iter().zip(reals(found)).all(near)
+    let mut pairs = reals(said).into_iter().zip(reals(found));
+    counts(said) == counts(found) && pairs.all(|(a, b)| near(a, b))
+}
+
+fn near(said: Option<Decimal>, found: Option<Decimal>) -> bool {
+    match (said, found) {
+        (None, None) => true,
+        (Some(a), Some(b)) => (a.get() - b.get()).abs() <= TOLERANCE,
+        _ => false,
+    }
 }

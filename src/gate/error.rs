@@ -3,6 +3,7 @@
 use super::evidence::EvidenceId;
 use super::policy::Unreachable;
 use super::verdict::Verdict;
+use super::waiver::NotWaived;
 use crate::dataset::DatasetError;
 use crate::digest::Digest;
 use crate::document::Faults;
@@ -114,6 +115,16 @@ pub enum NotPassed {
         evidence: EvidenceId,
         /// Its verdict: anything but PASS.
         verdict: Verdict,
+    },
+    /// The answer is not PASS, and the waiver for it does not hold.
+    #[error("the gate evidence {evidence} says {verdict}, and {why}")]
+    Waiver {
+        /// The evidence.
+        evidence: EvidenceId,
+        /// Its verdict.
+        verdict: Verdict,
+        /// Why the waiver does not hold.
+        why: NotWaived,
     },
     /// The evidence could not be judged again.
     #[error("the gate evidence {evidence} could not be confirmed")]

@@ -7,6 +7,7 @@ use super::judge::Comparison;
 use super::lineage::Lineage;
 use super::policy::PolicyId;
 use super::reason::Reason;
+use super::slices::SliceResult;
 use super::verdict::Verdict;
 use crate::digest::Digest;
 use crate::document::canonical;
@@ -32,12 +33,24 @@ pub struct Evidence {
     pub candidate: Judged,
     /// What it was compared with: one version, or the untrained baselines.
     pub baselines: Vec<Judged>,
+    /// The version that promotions never move, where the policy names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<Judged>,
+    /// Which look at growing data this was, where the policy has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<u32>,
+    /// Which decision on the suite this was, where the policy shares alpha among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<u32>,
     /// What the candidate was trained on, as far as the suite is concerned.
     pub lineage: Lineage,
     /// The answer.
     pub verdict: Verdict,
     /// The numbers, per baseline and criterion.
     pub comparisons: Vec<Comparison>,
+    /// Parts of the suite that were tested for harm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SliceResult>,
     /// Why, and remarks.
     pub reasons: Vec<Reason>,
     /// The version of retune that judged.

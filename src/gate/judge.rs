@@ -1,17 +1,20 @@
 //! From reports to a verdict.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::lineage::Lineage;
-use super::numbers::{Counts, Numbers};
-use super::policy::{Contamination, Criterion, Design, Policy, Rule, Severity};
+use super::measure;
+use super::numbers::Numbers;
+use super::policy::{Contamination, Criterion, Design, Kind, Occasion, Policy, Rule, Severity};
 use super::reason::{Code, Reason};
+use super::rows::{Rows, Trouble};
+use super::slices::{self, SliceResult};
 use super::verdict::Verdict;
 use crate::document::Decimal;
 use crate::eval::{Report, Subject, Suite, SuiteId};
-use crate::stats::{Pairs, StatsError};
+use crate::stats::StatsError;
 
 /// How many case ids a reason names.
 const NAMED: usize = 3;
@@ -23,6 +26,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// One per baseline and criterion; empty when there was nothing to judge.
     pub comparisons: Vec<Comparison>,
+    /// One per slice and criterion, where the policy asks for slices.
+    pub slices: Vec<SliceResult>,
     /// Why, the gravest first; remarks last.
     pub reasons: Vec<Reason>,
 }
@@ -35,10 +40,20 @@ pub struct Comparison {
     pub baseline: Subject,
     /// The criterion.
     pub criterion: String,
+    /// Whether the baseline is the policy's anchor.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub anchor: bool,
+    /// The required slice that this is about; absent for the whole suite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<String>,
+    /// What kind of number is compared.
+    #[serde(default, skip_serializing_if = "Kind::is_binary")]
+    pub kind: Kind,
     /// Its rule.
     pub rule: Rule,
-    /// Its margin.
-    pub margin: Decimal,
+    /// Its margin, least share or largest ratio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<Decimal>,
     /// What follows from it.
     pub severity: Severity,
     /// PASS, FAIL or INCONCLUSIVE.
@@ -47,44 +62,77 @@ pub struct Comparison {
     pub numbers: Numbers,
 }
 
+fn is_false(truth: &bool) -> bool {
+    !truth
+}
+
+/// What is compared with what.
+#[derive(Clone, Copy)]
+pub struct Trial<'a> {
+    /// The suite.
+    pub suite: &'a Suite,
+    /// What wants to be promoted.
+    pub candidate: &'a Report,
+    /// One version, or for a first version the untrained baselines.
+    pub baselines: &'a [&'a Report],
+    /// The version that promotions never move, where the policy names one.
+    pub anchor: Option<&'a Report>,
+    /// What the candidate was trained on.
+    pub lineage: &'a Lineage,
+    /// Which look and which decision this is.
+    pub occasion: Occasion,
+}
+
 /// Judges `candidate` against every one of `baselines`: one version, or for a first version the untrained ones.
 ///
 /// Validity comes first: anything missing, unequal, contradictory, learned by heart or of unknown origin is INVALID,
 /// and then nothing is compared. An error means that a number could not be computed; it is never an outcome.
-pub fn judge(
-    policy: &Policy,
-    suite: &Suite,
-    candidate: &Report,
-    baselines: &[&Report],
-    lineage: &Lineage,
-) -> Result<Judgement, StatsError> {
-    let Ok(id) = suite.id() else {
+pub fn judge(policy: &Policy, trial: Trial<'_>) -> Result<Judgement, StatsError> {
+    let Ok(id) = trial.suite.id() else {
         let reason = Reason::new(Code::SuiteDiffers, "the suite has no identity");
-        return Ok(Judgement::of(Vec::new(), vec![reason]));
+        return Ok(Judgement::of(Vec::new(), Vec::new(), vec![reason]));
     };
+    let occasion = trial.occasion;
+    let which_look = policy.design.looks > 1 && occasion.look.is_none();
     let mut case = Judging {
         policy,
-        suite,
+        design: policy.design_for(occasion)?,
+        suite: trial.suite,
         id,
-        candidate,
-        baselines,
-        first: is_first_version(baselines),
+        candidate: trial.candidate,
+        baselines: trial.baselines,
+        anchor: trial.anchor,
+        occasion,
+        first: is_first_version(trial.baselines),
         left_out: BTreeSet::new(),
         reasons: Vec::new(),
     };
+    if which_look {
+        let text = format!(
+            "the policy has {} looks: say which one",
+            policy.design.looks
+        );
+        case.say(Code::WhichLook, text);
+    }
+    if policy.is_spent(occasion) {
+        case.say(
+            Code::BudgetSpent,
+            "the suite has been used for as many decisions as the policy allows: a new one is needed",
+        );
+    }
     case.check_subjects();
     case.check_reports();
-    case.check_lineage(lineage);
+    case.check_lineage(trial.lineage);
     case.check_size()?;
-    if case
-        .reasons
-        .iter()
-        .any(|reason| reason.code.verdict().is_some())
-    {
-        return Ok(Judgement::of(Vec::new(), case.reasons));
+    if case.is_invalid() {
+        return Ok(Judgement::of(Vec::new(), Vec::new(), case.reasons));
     }
     let comparisons = case.compare()?;
-    Ok(Judgement::of(comparisons, case.reasons))
+    let slices = case.compare_slices()?;
+    if case.is_invalid() {
+        return Ok(Judgement::of(Vec::new(), Vec::new(), case.reasons));
+    }
+    Ok(Judgement::of(comparisons, slices, case.reasons))
 }
 
 /// Whether the baselines are untrained ones, so that the rule for first versions applies.
@@ -96,7 +144,11 @@ pub(super) fn is_first_version(baselines: &[&Report]) -> bool {
 }
 
 impl Judgement {
-    fn of(comparisons: Vec<Comparison>, mut reasons: Vec<Reason>) -> Self {
+    fn of(
+        comparisons: Vec<Comparison>,
+        slices: Vec<SliceResult>,
+        mut reasons: Vec<Reason>,
+    ) -> Self {
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.code.verdict()));
         let from_reasons = reasons.iter().filter_map(|reason| reason.code.verdict());
         let blocking = comparisons.iter().filter(|c| c.severity == Severity::Block);
@@ -108,6 +160,7 @@ impl Judgement {
         Self {
             verdict,
             comparisons,
+            slices,
             reasons,
         }
     }
@@ -115,10 +168,14 @@ impl Judgement {
 
 struct Judging<'a> {
     policy: &'a Policy,
+    /// The policy's, with the alpha of this occasion.
+    design: Design,
     suite: &'a Suite,
     id: SuiteId,
     candidate: &'a Report,
     baselines: &'a [&'a Report],
+    anchor: Option<&'a Report>,
+    occasion: Occasion,
     first: bool,
     left_out: BTreeSet<&'a str>,
     reasons: Vec<Reason>,
@@ -127,6 +184,11 @@ struct Judging<'a> {
 impl<'a> Judging<'a> {
     fn say(&mut self, code: Code, text: impl Into<String>) {
         self.reasons.push(Reason::new(code, text));
+    }
+
+    fn is_invalid(&self) -> bool {
+        let verdicts = self.reasons.iter().map(|reason| reason.code.verdict());
+        verdicts.max().flatten() == Some(Verdict::Invalid)
     }
 
     /// A trained candidate, against one version or exactly the untrained baselines that the policy names.
@@ -207,6 +269,14 @@ impl<'a> Judging<'a> {
         for report in self.baselines {
             self.check_report("baseline", report);
         }
+        match (self.anchor, self.policy.anchor()) {
+            (Some(report), Some(_)) => self.check_report("anchor", report),
+            (None, Some(anchor)) if !self.first => {
+                let text = format!("there is no report of the anchor {}", anchor.version);
+                self.say(Code::NoAnchor, text);
+            }
+            _ => {}
+        }
     }
 
     fn check_report(&mut self, arm: &str, report: &Report) {
@@ -234,6 +304,14 @@ impl<'a> Judging<'a> {
                 self.say(kind, format!("the {arm}'s report: {}", listed(&of_kind)));
             }
         }
+        if report.repeats() != self.policy.design.repeats {
+            let text = format!(
+                "the {arm} has {} answers per case; the policy wants {}",
+                report.repeats(),
+                self.policy.design.repeats
+            );
+            self.say(Code::RepeatsDiffer, text);
+        }
         let errors = report
             .cases
             .iter()
@@ -256,13 +334,12 @@ impl<'a> Judging<'a> {
 
     /// What it was trained on is known, and holds none of the suite's texts.
     fn check_lineage(&mut self, lineage: &Lineage) {
-        let overlap = match lineage {
+        match lineage {
             Lineage::Unknown { why } => {
                 self.say(
                     Code::LineageUnknown,
                     format!("it is not known what the candidate was trained on: {why}"),
                 );
-                return;
             }
             Lineage::Traced { dataset, .. }
                 if self.candidate.subject.dataset() != Some(*dataset) =>
@@ -271,11 +348,22 @@ impl<'a> Judging<'a> {
                     Code::LineageUnknown,
                     format!("the suite was compared with dataset {dataset}, which the candidate does not name"),
                 );
-                return;
             }
-            Lineage::Traced { overlap, .. } if overlap.is_empty() => return,
-            Lineage::Traced { overlap, .. } => overlap,
-        };
+            Lineage::Traced { overlap, near, .. } => {
+                self.check_overlap(overlap, "are in", self.policy.contamination());
+                let action = self.policy.near().map(|near| near.action);
+                // Without a rule for them nothing looks for near texts; if evidence names some, they count.
+                let action = action.unwrap_or(Contamination::Invalid);
+                self.check_overlap(near, "are nearly texts of", action);
+            }
+        }
+    }
+
+    /// Cases that were learned from, and what follows.
+    fn check_overlap(&mut self, overlap: &[String], how: &str, action: Contamination) {
+        if overlap.is_empty() {
+            return;
+        }
         let seen: BTreeSet<&str> = overlap.iter().map(String::as_str).collect();
         let known: BTreeSet<&'a str> = self
             .suite
@@ -285,12 +373,12 @@ impl<'a> Judging<'a> {
             .filter(|id| seen.contains(id))
             .collect();
         let what = format!(
-            "{} of {} cases are in the candidate's training data: {}",
+            "{} of {} cases {how} the candidate's training data: {}",
             overlap.len(),
             self.suite.cases().len(),
             listed(overlap)
         );
-        match self.policy.contamination() {
+        match action {
             _ if known.len() != seen.len() => {
                 self.say(
                     Code::CasesDiffer,
@@ -299,7 +387,7 @@ impl<'a> Judging<'a> {
             }
             Contamination::Invalid => self.say(Code::Contaminated, what),
             Contamination::Exclude => {
-                self.left_out = known;
+                self.left_out.extend(known);
                 self.say(
                     Code::ContaminatedExcluded,
                     format!("{what}; left out of both arms"),
@@ -312,7 +400,7 @@ impl<'a> Judging<'a> {
     /// A PASS has to be possible on the cases that are left.
     fn check_size(&mut self) -> Result<(), StatsError> {
         let cases = (self.suite.cases().len() - self.left_out.len()) as u64;
-        for unreachable in self.policy.unreachable(cases, self.first)? {
+        for unreachable in self.policy.unreachable(cases, self.first, self.occasion)? {
             self.say(
                 Code::TooFewCases,
                 format!("{unreachable}; there are {cases}"),
@@ -325,55 +413,187 @@ impl<'a> Judging<'a> {
         let criteria = self.policy.criteria_for(self.first);
         let mut comparisons = Vec::new();
         for baseline in self.baselines {
-            let counts = self.count(baseline);
-            self.check_constant(&counts, &baseline.subject);
+            let rows = Rows::pair(self.suite, self.candidate, baseline, &self.left_out);
             for criterion in &criteria {
-                let numbers = Numbers::of(&counts, criterion, &self.policy.design)?;
-                let verdict = decide(&counts.pairs()?, criterion, &self.policy.design)?;
-                self.explain(criterion, &baseline.subject, verdict, &numbers);
-                comparisons.push(Comparison {
-                    baseline: baseline.subject.clone(),
-                    criterion: criterion.id.clone(),
-                    rule: criterion.rule,
-                    margin: criterion.margin,
-                    severity: criterion.severity,
-                    verdict,
-                    numbers,
-                });
+                comparisons.extend(self.apply(criterion, &rows, &baseline.subject, None)?);
+            }
+            if !self.first {
+                comparisons.extend(self.compare_required(&rows, &baseline.subject)?);
+            }
+        }
+        if let (Some(report), Some(anchor), false) = (self.anchor, self.policy.anchor(), self.first)
+        {
+            let rows = Rows::pair(self.suite, self.candidate, report, &self.left_out);
+            for criterion in criteria.iter().filter(|criterion| is_core(criterion)) {
+                let own = Criterion {
+                    rule: Rule::Noninferior,
+                    margin: Some(anchor.margin),
+                    ..criterion.clone()
+                };
+                let compared = self.apply(&own, &rows, &report.subject, None)?;
+                comparisons.extend(compared.map(|comparison| Comparison {
+                    anchor: true,
+                    ..comparison
+                }));
             }
         }
         Ok(comparisons)
     }
 
-    /// Counts both arms. A case with an error in either counts against the candidate: it is a regression unless the
-    /// baseline is known to have it wrong.
-    fn count(&self, baseline: &Report) -> Counts {
-        let of_baseline: HashMap<&str, (bool, bool)> = baseline
-            .cases
-            .iter()
-            .map(|case| (case.id.as_str(), (case.correct, case.error.is_some())))
-            .collect();
-        let mut counts = Counts::default();
-        for case in &self.candidate.cases {
-            if self.left_out.contains(case.id.as_str()) {
-                continue;
+    /// Non-inferiority on each required slice. No correction: every one has to hold.
+    fn compare_required(
+        &mut self,
+        rows: &Rows<'a>,
+        baseline: &Subject,
+    ) -> Result<Vec<Comparison>, StatsError> {
+        let mut comparisons = Vec::new();
+        let required = self
+            .policy
+            .slices()
+            .map(|slices| slices.required.as_slice());
+        for slice in required.unwrap_or_default() {
+            let part = rows.only(|case| slices::has(case, &slice.is));
+            let name = slices::named(&slice.is);
+            for criterion in self.policy.criteria().iter().filter(|c| is_core(c)) {
+                let own = Criterion {
+                    rule: Rule::Noninferior,
+                    margin: Some(slice.margin),
+                    ..criterion.clone()
+                };
+                let needs = own.minimum_cases(&self.design)?;
+                if (part.all.len() as u64) < needs {
+                    let text = format!(
+                        "the required slice {name} has {} cases; with its margin it needs {needs}",
+                        part.all.len()
+                    );
+                    self.say(Code::SliceMissing, text);
+                    continue;
+                }
+                comparisons.extend(self.apply(&own, &part, baseline, Some(name.clone()))?);
             }
-            let (right, errored) = of_baseline
-                .get(case.id.as_str())
-                .copied()
-                .unwrap_or((false, true));
-            counts.add(case.correct && !errored, right || errored);
         }
-        counts
+        Ok(comparisons)
     }
 
-    fn check_constant(&mut self, counts: &Counts, baseline: &Subject) {
-        if counts.candidate_right == 0 && counts.baseline_right == 0 {
+    /// One criterion on some rows; `None` when they do not allow it, which is then a reason.
+    fn apply(
+        &mut self,
+        criterion: &Criterion,
+        rows: &Rows<'_>,
+        baseline: &Subject,
+        slice: Option<String>,
+    ) -> Result<Option<Comparison>, StatsError> {
+        let measured = measure::measure(criterion, rows, &self.design);
+        let Some((verdict, numbers)) = self.heard(measured, &criterion.id)? else {
+            return Ok(None);
+        };
+        if slice.is_none() && criterion.is_paired() {
+            self.check_constant(&numbers, baseline);
+        }
+        self.explain(criterion, baseline, slice.as_deref(), verdict, &numbers);
+        Ok(Some(Comparison {
+            baseline: baseline.clone(),
+            criterion: criterion.id.clone(),
+            anchor: false,
+            slice,
+            kind: criterion.kind,
+            rule: criterion.rule,
+            margin: criterion.margin,
+            severity: criterion.severity,
+            verdict,
+            numbers,
+        }))
+    }
+
+    /// Inputs that do not allow a measurement are a reason, not an error.
+    fn heard<T>(
+        &mut self,
+        measured: Result<T, Trouble>,
+        criterion: &str,
+    ) -> Result<Option<T>, StatsError> {
+        match measured {
+            Ok(value) => Ok(Some(value)),
+            Err(Trouble::Stats(error)) => Err(error),
+            Err(Trouble::Reason(code, text)) => {
+                self.say(code, format!("criterion {criterion}: {text}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Harm in any slice, against the one version that the candidate is to replace.
+    fn compare_slices(&mut self) -> Result<Vec<SliceResult>, StatsError> {
+        let (Some(slices), false, [baseline]) = (self.policy.slices(), self.first, self.baselines)
+        else {
+            return Ok(Vec::new());
+        };
+        let mut missing = Vec::new();
+        for key in slices.by.iter().chain(&self.design.clusters) {
+            if self
+                .suite
+                .cases()
+                .iter()
+                .all(|case| case.value(key).is_none())
+            {
+                missing.push(format!("no case of the suite has {key}"));
+            }
+        }
+        if !missing.is_empty() {
+            for text in missing {
+                self.say(Code::SliceMissing, text);
+            }
+            return Ok(Vec::new());
+        }
+        let alpha = self.policy.slice_alpha(self.occasion)?;
+        let rows = Rows::pair(self.suite, self.candidate, baseline, &self.left_out);
+        let criteria: Vec<&Criterion> = self
+            .policy
+            .criteria()
+            .iter()
+            .filter(|criterion| is_core(criterion))
+            .collect();
+        let measured = slices::measure(slices, &criteria, &rows, &self.design, alpha);
+        let Some(found) = self.heard(measured, "slices")? else {
+            return Ok(Vec::new());
+        };
+        self.explain_slices(&found, alpha);
+        Ok(found)
+    }
+
+    fn explain_slices(&mut self, found: &[SliceResult], alpha: f64) {
+        for slice in found.iter().filter(|slice| slice.harmed) {
+            let p = slice.adjusted_p.map_or(0.0, Decimal::get);
+            let text = format!(
+                "slice {} of criterion {}: {} improved, {} regressed of {}: worse (p = {p} after Holm's correction)",
+                slice.slice, slice.criterion, slice.improved, slice.regressed, slice.n
+            );
+            self.say(Code::SliceHarm, text);
+        }
+        let Some(slices) = self.policy.slices() else {
+            return;
+        };
+        let untested = found.iter().filter(|slice| slice.harm_p.is_none()).count();
+        let enough = slices::enough(slices, found.len(), &self.design, alpha);
+        let shows = |slice: &&SliceResult| slice.n >= enough && slice.harm_p.is_some();
+        let coarse = found.len() - found.iter().filter(shows).count();
+        if coarse > 0 {
+            let text = format!(
+                "{coarse} of {} slices have too few cases to show a drop of {:.1} points, which takes {enough}; {untested} of them too few to be tested at all",
+                found.len(),
+                100.0 * slices.detect.get()
+            );
+            self.say(Code::SlicesCoarse, text);
+        }
+    }
+
+    fn check_constant(&mut self, numbers: &Numbers, baseline: &Subject) {
+        let both = (numbers.candidate_right, numbers.baseline_right);
+        if both == (Some(0), Some(0)) {
             let text = format!(
                 "the candidate and the {baseline} have every case wrong: the labels do not fit the suite"
             );
             self.say(Code::NothingRight, text);
-        } else if counts.candidate_right == counts.n && counts.baseline_right == counts.n {
+        } else if both == (Some(numbers.n), Some(numbers.n)) {
             let text = format!(
                 "the candidate and the {baseline} have every case right: the suite cannot tell them apart"
             );
@@ -385,30 +605,29 @@ impl<'a> Judging<'a> {
         &mut self,
         criterion: &Criterion,
         baseline: &Subject,
+        slice: Option<&str>,
         verdict: Verdict,
         numbers: &Numbers,
     ) {
-        let counts = format!(
-            "{} improved, {} regressed of {}",
-            numbers.improved, numbers.regressed, numbers.n
-        );
-        let what = format!(
-            "criterion {} against the {baseline}: {counts}",
-            criterion.id
-        );
-        let harmful = numbers.harm_p < self.policy.design.alpha;
+        let what = match slice {
+            Some(slice) => format!(
+                "criterion {} on {slice} against the {baseline}",
+                criterion.id
+            ),
+            None => format!("criterion {} against the {baseline}", criterion.id),
+        };
+        let what = format!("{what}: {}", seen(criterion, numbers));
+        let harmful = numbers.is_harmful(self.design.alpha.get());
         let remark = match verdict {
+            _ if criterion.rule == Rule::Report => None,
             Verdict::Pass if harmful => Some((
                 Code::SmallRegression,
-                format!(
-                    "{what}: worse (p = {}), by less than the margin",
-                    numbers.harm_p
-                ),
+                format!("{what}: worse{}, by less than the margin", p_value(numbers)),
             )),
             Verdict::Pass => None,
             Verdict::Fail => Some((
                 Code::Harm,
-                format!("{what}: worse (p = {})", numbers.harm_p),
+                format!("{what}: {}{}", failing(criterion), p_value(numbers)),
             )),
             Verdict::Inconclusive | Verdict::Invalid => {
                 let advice = self.advice(criterion, numbers);
@@ -431,7 +650,7 @@ impl<'a> Judging<'a> {
 
     /// What would decide: more cases, or another margin.
     fn advice(&self, criterion: &Criterion, numbers: &Numbers) -> String {
-        let design = &self.policy.design;
+        let design = &self.design;
         let cases = match numbers.needed_cases(criterion, design) {
             Some(needed) if needed > numbers.n => {
                 let more = needed - numbers.n;
@@ -443,35 +662,67 @@ impl<'a> Judging<'a> {
             Some(_) => "so many cases usually suffice for an equally good candidate".to_owned(),
             None => "no number of cases would pass if the difference is the one seen".to_owned(),
         };
-        let points = |share: f64| format!("{:.1} points", 100.0 * share);
-        match (numbers.passing_margin(criterion.rule), criterion.rule) {
-            (Some(margin), Rule::Noninferior) => {
-                format!(
-                    "{cases}; these cases would pass with a margin of {}",
-                    points(margin)
-                )
+        let advice = numbers.passing_margin(criterion).map(|margin| {
+            let points = format!("{:.1} points", 100.0 * margin);
+            match (criterion.kind, criterion.rule) {
+                (Kind::Quantile { .. } | Kind::Mean, _) => {
+                    format!("these cases would pass with a ratio of {margin:.3}")
+                }
+                (Kind::Graded { .. }, Rule::Noninferior) => {
+                    format!("these cases would pass with a margin of {margin:.3}")
+                }
+                (_, Rule::Noninferior) => {
+                    format!("these cases would pass with a margin of {points}")
+                }
+                (_, Rule::Absolute) => format!("these cases show {:.1} % at least", 100.0 * margin),
+                (Kind::Graded { .. }, _) => {
+                    format!("these cases show a gain of {margin:.3} at least")
+                }
+                _ => format!("these cases show a gain of {points} at least"),
             }
-            (Some(margin), Rule::Superior) => {
-                format!(
-                    "{cases}; these cases show a gain of {} at least",
-                    points(margin)
-                )
-            }
-            (None, _) => cases,
+        });
+        match advice {
+            Some(advice) => format!("{cases}; {advice}"),
+            None => cases,
         }
     }
 }
 
-/// PASS when the rule is shown, else FAIL when harm is shown, else INCONCLUSIVE.
-fn decide(pairs: &Pairs, criterion: &Criterion, design: &Design) -> Result<Verdict, StatsError> {
-    let question = criterion.question(design)?;
-    Ok(if question.passes(pairs) {
-        Verdict::Pass
-    } else if crate::stats::harm_p(pairs) < design.alpha.get() {
-        Verdict::Fail
-    } else {
-        Verdict::Inconclusive
-    })
+/// Criteria on which slices and the anchor are judged: right and wrong against the baseline, and blocking.
+fn is_core(criterion: &Criterion) -> bool {
+    criterion.is_paired() && criterion.severity == Severity::Block
+}
+
+fn seen(criterion: &Criterion, numbers: &Numbers) -> String {
+    match (criterion.kind, criterion.rule, numbers.candidate_right) {
+        (Kind::Binary, Rule::Absolute | Rule::MustPass, Some(right)) => {
+            format!("{right} right of {}", numbers.n)
+        }
+        (Kind::Quantile { .. } | Kind::Mean, ..) => format!(
+            "ratio {:.3} (at most {:.3}) on {}",
+            numbers.difference.get(),
+            numbers.upper.get(),
+            numbers.n
+        ),
+        _ => format!(
+            "{} improved, {} regressed of {}",
+            numbers.improved, numbers.regressed, numbers.n
+        ),
+    }
+}
+
+fn failing(criterion: &Criterion) -> &'static str {
+    match (criterion.kind, criterion.rule) {
+        (_, Rule::Absolute) => "less than the least share",
+        (_, Rule::MustPass) => "every case has to be right",
+        (Kind::Quantile { .. } | Kind::Mean, _) => "more than the ratio allows",
+        _ => "worse",
+    }
+}
+
+fn p_value(numbers: &Numbers) -> String {
+    let text = numbers.harm_p.map(|p| format!(" (p = {p})"));
+    text.unwrap_or_default()
 }
 
 /// The first few, and how many more.

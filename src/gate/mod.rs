@@ -3,36 +3,50 @@
 //! A [`Policy`] (`gate.yaml`) says how large a loss is acceptable. [`judge`] first asks whether there is anything to
 //! judge: same suite, every case answered in both arms, no error beyond the allowed share, nothing learned by heart.
 //! If not, the verdict is INVALID. Then it asks Tango's score test whether the loss is smaller than the margin (PASS),
-//! and the mid-p McNemar test whether there is harm (FAIL); neither is INCONCLUSIVE. [`check`] does so for stored
+//! and the mid-p McNemar test whether there is harm (FAIL); neither is INCONCLUSIVE. Other criteria ask other statistics
+//! the same way, slices are tested for harm as one family, and an anchor keeps small losses from adding up. [`check`] does so for stored
 //! reports and stores the [`Evidence`]; [`recheck`] does it again from the stored bytes. A [`PassedGate`] exists only
 //! where that second look says PASS.
 
+mod changed;
 mod check;
 mod error;
 mod evidence;
+mod faults;
 mod judge;
 mod lineage;
+mod measure;
+mod near;
 mod numbers;
 mod passed;
 mod plan;
 mod policy;
 mod policy_file;
 mod reason;
+mod rows;
+mod selftest;
+mod slices;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod waiver;
 
-pub use check::{Arm, check, recheck};
+pub use changed::{Change, Changed, changed};
+pub use check::{Arm, Arms, check, recheck};
 pub use error::{GateError, NotPassed};
 pub use evidence::{Evidence, EvidenceId, Judged};
-pub use judge::{Comparison, Judgement, judge};
+pub use judge::{Comparison, Judgement, Trial, judge};
 pub use lineage::Lineage;
 pub use numbers::Numbers;
 pub use passed::PassedGate;
-pub use plan::{Plan, PlannedCriterion, plan};
+pub use plan::{Odds, Plan, PlannedCriterion, PlannedSlices, plan};
 pub use policy::{
-    Contamination, Criterion, Design, FirstVersion, Metric, OnInconclusive, Policy, PolicyId, Rule,
-    Severity, Unreachable,
+    Anchor, Contamination, Criterion, Design, FirstVersion, Kind, Metric, Near, Occasion,
+    OnInconclusive, Overrides, Policy, PolicyId, Required, Reuse, Rule, Severity, Slices,
+    Unreachable, Waivable,
 };
 pub use reason::{Code, Reason};
+pub use selftest::{Promise, selftest};
+pub use slices::SliceResult;
 pub use verdict::Verdict;
+pub use waiver::{NotWaived, Waiver};

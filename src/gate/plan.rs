@@ -1,6 +1,7 @@
 //! What a policy can decide, before anything is measured.
 
-use super::policy::{Criterion, Policy, Rule};
+use super::policy::{Criterion, Design, Kind, Metric, Occasion, Policy, Rule, Severity};
+use super::slices;
 use crate::stats::{Question, Rates, StatsError};
 
 /// What each criterion needs, and what it can do with a given number of cases.
@@ -8,19 +9,30 @@ use crate::stats::{Question, Rates, StatsError};
 pub struct Plan {
     /// The number of cases planned with.
     pub cases: u64,
-    /// Against a version: the criteria in the policy's order.
+    /// The one-sided alpha of this occasion.
+    pub alpha: f64,
+    /// Against a version: the criteria in the policy's order, then the anchor.
     pub criteria: Vec<PlannedCriterion>,
     /// Against the untrained baselines, where the policy has a rule for that.
     pub first_version: Option<PlannedCriterion>,
+    /// What slices need, where the policy has any.
+    pub slices: Option<PlannedSlices>,
 }
 
-/// One criterion. Probabilities are exact for the policy's discordance.
+/// One criterion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedCriterion {
     /// The criterion.
     pub criterion: Criterion,
     /// The fewest cases on which it can be met at all.
     pub minimum_cases: u64,
+    /// What its answers are worth; `None` for kinds whose spread is not known before they are measured.
+    pub odds: Option<Odds>,
+}
+
+/// Probabilities, exact for the policy's discordance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Odds {
     /// The cases from which an equally good candidate passes with the policy's power; `None` for superiority, which
     /// equally good candidates must not pass, and beyond a million cases.
     pub needed_cases: Option<u64>,
@@ -36,42 +48,87 @@ pub struct PlannedCriterion {
     pub resolves: Option<f64>,
 }
 
-/// Plans with `cases` cases, at least 1.
-pub fn plan(policy: &Policy, cases: u64) -> Result<Plan, StatsError> {
+/// What slices need, if they are `count` and equally large.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlannedSlices {
+    /// How many there are.
+    pub count: usize,
+    /// The fewest cases of a slice on which harm could be shown at all.
+    pub fewest: u64,
+    /// The drop that they should show.
+    pub detect: f64,
+    /// The cases of a slice that show it with the policy's power.
+    pub enough: u64,
+}
+
+/// Plans with `cases` cases, at least 1, for this occasion; `slices` is how many the policy's keys give.
+pub fn plan(
+    policy: &Policy,
+    cases: u64,
+    occasion: Occasion,
+    slices: usize,
+) -> Result<Plan, StatsError> {
     if cases == 0 {
         return Err(StatsError::Empty);
     }
-    let planned = |criterion| planned(policy, criterion, cases);
-    let criteria = policy.criteria_for(false).into_iter().map(planned);
+    let design = policy.design_for(occasion)?;
+    let planned = |criterion| planned(&design, criterion, cases);
+    let anchor = policy.anchor().map(|anchor| Criterion {
+        id: "anchor".to_owned(),
+        metric: Metric::new("accuracy"),
+        kind: Kind::Binary,
+        rule: Rule::Noninferior,
+        margin: Some(anchor.margin),
+        severity: Severity::Block,
+    });
+    let criteria = policy.criteria_for(false).into_iter().chain(anchor);
     let first = policy.criteria_for(true).into_iter().map(planned).next();
+    let alpha_slices = policy.slice_alpha(occasion)?;
     Ok(Plan {
         cases,
-        criteria: criteria.collect::<Result<_, _>>()?,
+        alpha: design.alpha.get(),
+        criteria: criteria.map(planned).collect::<Result<_, _>>()?,
         first_version: first.transpose()?,
+        slices: policy.slices().map(|rules| PlannedSlices {
+            count: slices,
+            fewest: rules
+                .min_n
+                .unwrap_or_else(|| slices::fewest(slices, alpha_slices)),
+            detect: rules.detect.get(),
+            enough: slices::enough(rules, slices, &design, alpha_slices),
+        }),
     })
 }
 
 fn planned(
-    policy: &Policy,
+    design: &Design,
     criterion: Criterion,
     cases: u64,
 ) -> Result<PlannedCriterion, StatsError> {
-    let design = policy.design();
+    let odds = match criterion.is_paired() {
+        true => Some(odds(design, &criterion, cases)?),
+        false => None,
+    };
+    Ok(PlannedCriterion {
+        minimum_cases: criterion.minimum_cases(design)?,
+        odds,
+        criterion,
+    })
+}
+
+fn odds(design: &Design, criterion: &Criterion, cases: u64) -> Result<Odds, StatsError> {
     let question = criterion.question(design)?;
     let discordance = design.discordance.get();
     let power = design.power.get();
     let equal = Rates::new(discordance, 0.0);
-    Ok(PlannedCriterion {
-        minimum_cases: question.minimum_cases(),
+    let at_boundary = Rates::new(discordance, question.boundary());
+    let enough = |size| suffices(criterion, question, cases, discordance, size) >= power;
+    Ok(Odds {
         needed_cases: question.needed_cases(equal, power),
         pass_when_equal: question.pass_probability(cases, equal),
-        pass_at_boundary: question
-            .pass_probability(cases, Rates::new(discordance, question.boundary())),
+        pass_at_boundary: question.pass_probability(cases, at_boundary),
         fail_when_equal: question.harm_probability(cases, equal),
-        resolves: smallest(|size| {
-            suffices(&criterion, question, cases, discordance, size) >= power
-        }),
-        criterion,
+        resolves: smallest(enough),
     })
 }
 
@@ -84,10 +141,10 @@ fn suffices(
     size: f64,
 ) -> f64 {
     match criterion.rule {
-        Rule::Noninferior => Question::new(-size, question.alpha())
+        Rule::Superior => question.pass_probability(cases, Rates::new(discordance, size)),
+        _ => Question::new(-size, question.alpha())
             .map(|wider| wider.pass_probability(cases, Rates::new(discordance, 0.0)))
             .unwrap_or(0.0),
-        Rule::Superior => question.pass_probability(cases, Rates::new(discordance, size)),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Policy files as people write them: `gate.yaml`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::error::GateError;
 use super::policy::{
-    Contamination, Criterion, Design, FirstVersion, Metric, OnInconclusive, Policy, Rule, Severity,
+    Anchor, Contamination, Criterion, Design, FirstVersion, Kind, Metric, Near, OnInconclusive,
+    Overrides, Policy, Required, Reuse, Rule, Severity, Slices, Waivable,
 };
 use crate::document::{Decimal, Fault, Faults, Source};
 use crate::eval::{BaselineKind, SuiteId};
@@ -26,15 +28,128 @@ struct RawPolicy {
     on_inconclusive: OnInconclusive,
     #[serde(default)]
     contamination: RawContamination,
+    #[serde(default)]
+    anchor: Option<RawAnchor>,
+    #[serde(default)]
+    slices: Option<RawSlices>,
+    #[serde(default)]
+    overrides: Option<RawOverrides>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawDesign {
     alpha: f64,
+    alpha_slices: f64,
     power: f64,
     discordance: f64,
     errors: RawErrors,
+    clusters: Option<String>,
+    repeats: u32,
+    looks: u32,
+    reuse: Option<RawReuse>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReuse {
+    spend: f64,
+    #[serde(default)]
+    decisions: Option<u32>,
+    // Naming what happens after the last decision is allowed; another answer is not.
+    #[serde(default, rename = "on_exhausted")]
+    _on_exhausted: Option<RawExhausted>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawExhausted {
+    Invalid,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAnchor {
+    #[serde(rename = "ref")]
+    version: String,
+    #[serde(default)]
+    margin: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSlices {
+    #[serde(default)]
+    by: Vec<String>,
+    #[serde(default = "tenth")]
+    detect: f64,
+    #[serde(default)]
+    min_n: Option<RawMinimum>,
+    // There is one rule and one correction; naming them is how another is refused.
+    #[serde(default, rename = "rule")]
+    _rule: Option<RawSliceRule>,
+    #[serde(default, rename = "correction")]
+    _correction: Option<RawCorrection>,
+    #[serde(default)]
+    required: Vec<RawRequired>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawMinimum {
+    Cases(u64),
+    Word(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawSliceRule {
+    NoHarm,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawCorrection {
+    Holm,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRequired {
+    #[serde(rename = "where")]
+    is: BTreeMap<String, String>,
+    #[serde(default, rename = "rule")]
+    _rule: Option<RawRequiredRule>,
+    #[serde(default)]
+    margin: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawRequiredRule {
+    Noninferior,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOverrides {
+    allow: Vec<Waivable>,
+    #[serde(default = "one")]
+    approvers: u32,
+    #[serde(default = "fortnight")]
+    expires: String,
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn fortnight() -> String {
+    "14d".to_owned()
 }
 
 #[derive(Deserialize, Default)]
@@ -52,6 +167,14 @@ struct RawCriterion {
     rule: Rule,
     #[serde(default)]
     margin: Option<f64>,
+    #[serde(default)]
+    min: Option<f64>,
+    #[serde(default)]
+    ratio: Option<f64>,
+    #[serde(default)]
+    range: Option<[f64; 2]>,
+    #[serde(default)]
+    q: Option<f64>,
     #[serde(default = "blocking")]
     severity: Severity,
 }
@@ -60,6 +183,9 @@ struct RawCriterion {
 #[serde(rename_all = "lowercase")]
 enum RawKind {
     Binary,
+    Graded,
+    Quantile,
+    Mean,
 }
 
 #[derive(Deserialize)]
@@ -81,16 +207,44 @@ enum OneOrMany {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawContamination {
+    #[serde(default = "invalid")]
     exact: Contamination,
+    #[serde(default)]
+    near: Option<RawNear>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawNear {
+    // There is one method; naming it is how another is refused.
+    #[serde(default, rename = "method")]
+    _method: Option<RawMethod>,
+    jaccard: f64,
+    action: Contamination,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawMethod {
+    Minhash,
+}
+
+fn invalid() -> Contamination {
+    Contamination::Invalid
 }
 
 impl Default for RawDesign {
     fn default() -> Self {
         Self {
             alpha: 0.05,
+            alpha_slices: 0.05,
             power: 0.8,
             discordance: 0.10,
             errors: RawErrors::default(),
+            clusters: None,
+            repeats: 1,
+            looks: 1,
+            reuse: None,
         }
     }
 }
@@ -99,6 +253,7 @@ impl Default for RawContamination {
     fn default() -> Self {
         Self {
             exact: Contamination::Invalid,
+            near: None,
         }
     }
 }
@@ -166,13 +321,83 @@ impl Reader<'_> {
             .first_version
             .as_ref()
             .map(|raw| self.first_version(raw));
+        let anchor = raw.anchor.as_ref().map(|raw| self.anchor(raw));
+        let slices = raw.slices.as_ref();
+        let slices = slices.map(|slices| self.slices(slices, raw.design.alpha_slices));
+        let near = raw.contamination.near.as_ref().map(|raw| self.near(raw));
+        let overrides = raw.overrides.as_ref().map(|raw| self.overrides(raw));
         Some(Policy {
             suite: transpose(suite)?,
             design: design?,
             criteria: criteria.into_iter().collect::<Option<_>>()?,
             first_version: transpose(first_version)?,
+            anchor: transpose(anchor)?,
+            slices: transpose(slices)?,
             on_inconclusive: raw.on_inconclusive,
             contamination: raw.contamination.exact,
+            near: transpose(near)?,
+            overrides: transpose(overrides)?,
+        })
+    }
+
+    fn anchor(&mut self, raw: &RawAnchor) -> Option<Anchor> {
+        Some(Anchor {
+            version: raw.version.clone(),
+            margin: self.margin("anchor", raw.margin)?,
+        })
+    }
+
+    fn slices(&mut self, raw: &RawSlices, alpha: f64) -> Option<Slices> {
+        let alpha = self.number("design.alpha_slices", alpha);
+        let detect = self.number("slices.detect", raw.detect);
+        let min_n = match &raw.min_n {
+            None => None,
+            Some(RawMinimum::Cases(cases)) => Some(*cases),
+            Some(RawMinimum::Word(word)) => {
+                if word != "auto" {
+                    self.fault("slices.min_n", "write a number of cases, or auto");
+                }
+                None
+            }
+        };
+        let required: Vec<_> = raw
+            .required
+            .iter()
+            .enumerate()
+            .map(|(index, raw)| {
+                let margin = self.margin(&format!("slices.required[{index}]"), raw.margin)?;
+                let is = raw.is.clone();
+                Some(Required { is, margin })
+            })
+            .collect();
+        Some(Slices {
+            by: raw.by.clone(),
+            alpha: alpha?,
+            detect: detect?,
+            min_n,
+            required: required.into_iter().collect::<Option<_>>()?,
+        })
+    }
+
+    fn near(&mut self, raw: &RawNear) -> Option<Near> {
+        Some(Near {
+            jaccard: self.number("contamination.near.jaccard", raw.jaccard)?,
+            action: raw.action,
+        })
+    }
+
+    fn overrides(&mut self, raw: &RawOverrides) -> Option<Overrides> {
+        let days = raw
+            .expires
+            .strip_suffix('d')
+            .and_then(|days| days.parse().ok());
+        if days.is_none() {
+            self.fault("overrides.expires", "write days, such as 14d");
+        }
+        Some(Overrides {
+            allow: raw.allow.clone(),
+            approvers: raw.approvers,
+            expires_days: days?,
         })
     }
 
@@ -181,24 +406,91 @@ impl Reader<'_> {
         let power = self.number("design.power", raw.power);
         let discordance = self.number("design.discordance", raw.discordance);
         let max_error_rate = self.number("design.errors.max_rate", raw.errors.max_rate);
+        let reuse = raw.reuse.as_ref().map(|raw| {
+            let decisions = raw.decisions;
+            self.number("design.reuse.spend", raw.spend)
+                .map(|spend| Reuse { spend, decisions })
+        });
         Some(Design {
             alpha: alpha?,
             power: power?,
             discordance: discordance?,
             max_error_rate: max_error_rate?,
+            clusters: raw.clusters.clone(),
+            repeats: raw.repeats,
+            looks: raw.looks,
+            reuse: transpose(reuse)?,
         })
     }
 
     fn criterion(&mut self, index: usize, raw: &RawCriterion) -> Option<Criterion> {
-        // The only kind there is; naming it is how a criterion of another kind is refused.
-        let RawKind::Binary = raw.kind;
-        Some(Criterion {
+        let at = |name: &str| format!("criteria[{index}].{name}");
+        let kind = self.kind(index, raw);
+        let mut criterion = Criterion {
             id: raw.id.clone(),
-            metric: raw.metric,
+            metric: raw.metric.clone(),
+            kind: kind?,
             rule: raw.rule,
-            margin: self.margin(&format!("criteria[{index}]"), raw.margin)?,
+            margin: None,
             severity: raw.severity,
-        })
+        };
+        let wanted = criterion.margin_key();
+        for (name, value) in [
+            ("margin", raw.margin),
+            ("min", raw.min),
+            ("ratio", raw.ratio),
+        ] {
+            match (wanted == Some(name), value) {
+                (true, Some(value)) => criterion.margin = Some(self.number(&at(name), value)?),
+                (true, None) => {
+                    self.fault(&at(name), missing(name));
+                    return None;
+                }
+                (false, Some(_)) => self.fault(
+                    &at(name),
+                    match wanted {
+                        Some(other) => format!("not for this rule and kind, which have `{other}`"),
+                        None => format!("the rule {} has none", raw.rule),
+                    },
+                ),
+                (false, None) => {}
+            }
+        }
+        Some(criterion)
+    }
+
+    fn kind(&mut self, index: usize, raw: &RawCriterion) -> Option<Kind> {
+        let at = |name: &str| format!("criteria[{index}].{name}");
+        if raw.range.is_some() && !matches!(raw.kind, RawKind::Graded) {
+            self.fault(&at("range"), "only for kind graded");
+        }
+        if raw.q.is_some() && !matches!(raw.kind, RawKind::Quantile) {
+            self.fault(&at("q"), "only for kind quantile");
+        }
+        match (&raw.kind, raw.range, raw.q) {
+            (RawKind::Binary, ..) => Some(Kind::Binary),
+            (RawKind::Mean, ..) => Some(Kind::Mean),
+            (RawKind::Graded, Some([low, high]), _) => {
+                let low = self.number(&at("range"), low);
+                let high = self.number(&at("range"), high);
+                Some(Kind::Graded {
+                    low: low?,
+                    high: high?,
+                })
+            }
+            (RawKind::Graded, None, _) => {
+                let message = "missing: the lowest and the highest score, such as [0, 1]";
+                self.fault(&at("range"), message);
+                None
+            }
+            (RawKind::Quantile, _, Some(q)) => Some(Kind::Quantile {
+                q: self.number(&at("q"), q)?,
+            }),
+            (RawKind::Quantile, _, None) => {
+                self.fault(&at("q"), "missing: which quantile, such as 0.95");
+                None
+            }
+        }
     }
 
     fn first_version(&mut self, raw: &RawFirstVersion) -> Option<FirstVersion> {
@@ -227,10 +519,7 @@ impl Reader<'_> {
     fn margin(&mut self, parent: &str, margin: Option<f64>) -> Option<Decimal> {
         let key = format!("{parent}.margin");
         if margin.is_none() {
-            self.fault(
-                &key,
-                "missing: say how much may be lost, or has to be gained; 0.02 is two points",
-            );
+            self.fault(&key, missing("margin"));
         }
         margin.and_then(|margin| self.number(&key, margin))
     }
@@ -241,6 +530,14 @@ impl Reader<'_> {
             self.fault(key, "not a finite number");
         }
         number
+    }
+}
+
+fn missing(name: &str) -> &'static str {
+    match name {
+        "min" => "missing: say which share has to be right at least; 0.99 is 99 of 100",
+        "ratio" => "missing: say which ratio is allowed at most; 1.10 is ten percent more",
+        _ => "missing: say how much may be lost, or has to be gained; 0.02 is two points",
     }
 }
 

@@ -32,6 +32,20 @@ pub enum Code {
     Contaminated,
     /// No outcome on so few cases could pass.
     TooFewCases,
+    /// A metric that a criterion asks for was not measured on every case.
+    Unmeasured,
+    /// The arms have not as many answers per case as the policy wants.
+    RepeatsDiffer,
+    /// The cases come in too few clusters.
+    TooFewClusters,
+    /// A required slice has no or too few cases, or a key to group by is on no case.
+    SliceMissing,
+    /// The policy has an anchor, and there is no report of it.
+    NoAnchor,
+    /// The policy has several looks, and it was not said which one this is.
+    WhichLook,
+    /// The suite has been used for as many decisions as the policy allows.
+    BudgetSpent,
     /// Both arms have every case wrong: the suite or the labels do not fit.
     NothingRight,
     /// The baselines are not the ones that the policy compares with.
@@ -40,8 +54,12 @@ pub enum Code {
     NoRule,
     /// The candidate is not a trained adapter.
     NotACandidate,
+    /// Both arms have every case right: the suite can no longer tell them apart.
+    Saturated,
     /// Significantly more cases regressed than improved.
     Harm,
+    /// A slice is significantly worse.
+    SliceHarm,
     /// Neither the rule nor harm could be shown.
     Undecided,
     /// Some cases have an error, within what the policy allows; each counts against the candidate.
@@ -52,8 +70,8 @@ pub enum Code {
     ContaminatedIncluded,
     /// The loss is smaller than the margin, yet significant.
     SmallRegression,
-    /// Both arms have every case right: the suite can no longer tell them apart.
-    Saturated,
+    /// Slices too small to be tested, or to show a drop of the size the policy names.
+    SlicesCoarse,
     /// A criterion that does not block does not hold.
     NotHeld,
 }
@@ -69,17 +87,25 @@ impl Code {
             | Self::LineageUnknown
             | Self::Contaminated
             | Self::TooFewCases
+            | Self::Unmeasured
+            | Self::RepeatsDiffer
+            | Self::TooFewClusters
+            | Self::SliceMissing
+            | Self::NoAnchor
+            | Self::WhichLook
+            | Self::BudgetSpent
+            | Self::Saturated
             | Self::NothingRight
             | Self::WrongBaseline
             | Self::NoRule
             | Self::NotACandidate => Some(Verdict::Invalid),
-            Self::Harm => Some(Verdict::Fail),
+            Self::Harm | Self::SliceHarm => Some(Verdict::Fail),
             Self::Undecided => Some(Verdict::Inconclusive),
             Self::ErrorsCounted
             | Self::ContaminatedExcluded
             | Self::ContaminatedIncluded
             | Self::SmallRegression
-            | Self::Saturated
+            | Self::SlicesCoarse
             | Self::NotHeld => None,
         }
     }

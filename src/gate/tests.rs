@@ -8,7 +8,7 @@ use crate::base::BaseId;
 use crate::dataset::{self, DatasetId, Options, SplitName};
 use crate::digest::Digest;
 use crate::document::{Decimal, Source};
-use crate::eval::{Answer, Case, Report, Subject, Suite};
+use crate::eval::{Answer, Case, CaseResult, Report, Subject, Suite};
 use crate::progress::Silent;
 use crate::store::{Store, TreeId};
 
@@ -38,6 +38,7 @@ fn suite(n: u64) -> Suite {
         id: format!("t{index:06}"),
         label: "yes".to_owned(),
         text: format!("text {index}"),
+        metadata: Default::default(),
     };
     Suite::new("intents".parse().unwrap(), (0..n).map(case).collect()).unwrap()
 }
@@ -103,6 +104,7 @@ fn clean() -> Lineage {
     Lineage::Traced {
         dataset: dataset(),
         overlap: Vec::new(),
+        near: Vec::new(),
     }
 }
 
@@ -112,7 +114,9 @@ struct Scene {
     suite: Suite,
     candidate: Report,
     baselines: Vec<Report>,
+    anchor: Option<Report>,
     lineage: Lineage,
+    occasion: Occasion,
 }
 
 impl Scene {
@@ -132,7 +136,9 @@ impl Scene {
             suite,
             candidate,
             baselines: vec![baseline],
+            anchor: None,
             lineage: clean(),
+            occasion: Occasion::default(),
         }
     }
 
@@ -150,14 +156,15 @@ impl Scene {
 
     fn judge(&self) -> Judgement {
         let baselines: Vec<&Report> = self.baselines.iter().collect();
-        judge(
-            &self.policy,
-            &self.suite,
-            &self.candidate,
-            &baselines,
-            &self.lineage,
-        )
-        .unwrap()
+        let trial = Trial {
+            suite: &self.suite,
+            candidate: &self.candidate,
+            baselines: &baselines,
+            anchor: self.anchor.as_ref(),
+            lineage: &self.lineage,
+            occasion: self.occasion,
+        };
+        judge(&self.policy, trial).unwrap()
     }
 }
 
@@ -244,8 +251,7 @@ fn unknown_keys_and_rules_are_faults() {
     );
     for (from, to) in [
         ("noninferior", "better"),
-        ("accuracy", "vibes"),
-        ("binary", "graded"),
+        ("binary", "fuzzy"),
         ("majority", "coin"),
     ] {
         let found = faults(&POLICY.replace(from, to));
@@ -284,8 +290,8 @@ fn pass_fail_and_inconclusive() {
         );
         assert_eq!(verdict == Verdict::Pass, numbers.lower > numbers.boundary);
         assert_eq!(
-            numbers.candidate_right + numbers.regressed,
-            numbers.baseline_right + numbers.improved
+            numbers.candidate_right.unwrap() + numbers.regressed,
+            numbers.baseline_right.unwrap() + numbers.improved
         );
     }
 }
@@ -301,7 +307,7 @@ fn inconclusive_says_what_would_decide() {
         numbers.needed_cases(criterion, policy(POLICY).design()),
         Some(1565)
     );
-    let margin = numbers.passing_margin(Rule::Noninferior).unwrap();
+    let margin = numbers.passing_margin(criterion).unwrap();
     let text = &judgement.reasons[0].text;
     assert!(text.contains("1265 more cases (1565 in all)"), "{text}");
     // tests/fixtures/stats: the lower limit of 15 and 15 of 300 is -0.0311, so 3.1 points are too few.
@@ -424,6 +430,7 @@ const INJECTIONS: &[Injection] = &[
             s.lineage = Lineage::Traced {
                 dataset: dataset(),
                 overlap: vec!["t000004".to_owned()],
+                near: Vec::new(),
             };
         },
     ),
@@ -431,6 +438,7 @@ const INJECTIONS: &[Injection] = &[
         s.lineage = Lineage::Traced {
             dataset: dataset(),
             overlap: vec!["elsewhere".to_owned()],
+            near: Vec::new(),
         };
     }),
     (
@@ -446,6 +454,7 @@ const INJECTIONS: &[Injection] = &[
         s.lineage = Lineage::Traced {
             dataset: Digest::of(b"other").into(),
             overlap: Vec::new(),
+            near: Vec::new(),
         };
     }),
     ("no baseline", Code::WrongBaseline, |s| s.baselines.clear()),
@@ -599,6 +608,7 @@ fn contaminated_cases_can_be_left_out_or_reported() {
     scene.lineage = Lineage::Traced {
         dataset: dataset(),
         overlap: vec!["t000000".to_owned(), "t001000".to_owned()],
+        near: Vec::new(),
     };
     scene.policy = policy(&format!("{POLICY}contamination: {{exact: exclude}}\n"));
     let judgement = scene.judge();
@@ -617,17 +627,18 @@ fn contaminated_cases_can_be_left_out_or_reported() {
     small.lineage = Lineage::Traced {
         dataset: dataset(),
         overlap: vec!["t000000".to_owned()],
+        near: Vec::new(),
     };
     assert_eq!(small.judge().verdict, Verdict::Invalid);
 }
 
 #[test]
-fn a_saturated_suite_is_remarked_on() {
+fn a_suite_that_cannot_move_is_invalid() {
     let mut scene = Scene::new(200, 0, 0);
     scene.candidate = report(&scene.suite, adapter("new"), |_| true);
     scene.baselines = vec![report(&scene.suite, adapter("old"), |_| true)];
     let judgement = scene.judge();
-    assert_eq!(judgement.verdict, Verdict::Pass);
+    assert_eq!(judgement.verdict, Verdict::Invalid);
     assert_eq!(codes(&judgement), [Code::Saturated]);
 }
 
@@ -637,6 +648,7 @@ struct Stored {
     store: Store,
     candidate: Arm,
     baselines: Vec<Arm>,
+    anchor: Option<Arm>,
 }
 
 fn stored(scene: &Scene) -> Stored {
@@ -656,6 +668,7 @@ fn stored(scene: &Scene) -> Stored {
             .iter()
             .map(|report| arm(report, "baseline"))
             .collect(),
+        anchor: scene.anchor.as_ref().map(|report| arm(report, "anchor")),
         _dir: dir,
         store,
     }
@@ -663,7 +676,12 @@ fn stored(scene: &Scene) -> Stored {
 
 impl Stored {
     fn check(&self, scene: &Scene) -> Result<(EvidenceId, Evidence), GateError> {
-        check(&self.store, &scene.policy, &self.candidate, &self.baselines)
+        let arms = Arms {
+            anchor: self.anchor.clone(),
+            occasion: scene.occasion,
+            ..Arms::new(self.candidate.clone(), self.baselines.clone())
+        };
+        check(&self.store, &scene.policy, &arms)
     }
 }
 
@@ -767,7 +785,8 @@ fn lineage_is_traced_through_the_store() {
             lineage,
             Lineage::Traced {
                 dataset: id,
-                overlap
+                overlap,
+                near: Vec::new(),
             }
         );
         // Without the rows nobody can tell any more, so the old evidence is no longer confirmed.
@@ -789,13 +808,14 @@ fn forged_evidence_is_not_believed() {
             e.reasons.clear();
         }),
         ("a wider margin", |e, _| {
-            e.comparisons[0].margin = Decimal::new(0.5).unwrap()
+            e.comparisons[0].margin = Decimal::new(0.5).ok()
         }),
         ("no reasons", |e, _| e.reasons.clear()),
         ("another lineage", |e, _| {
             e.lineage = Lineage::Traced {
                 dataset: Digest::of(b"other").into(),
                 overlap: Vec::new(),
+                near: Vec::new(),
             };
         }),
         ("another candidate", |e, _| {
@@ -887,11 +907,12 @@ fn a_stored_policy_is_checked_like_a_file() {
 #[test]
 fn a_plan_says_what_can_be_decided() {
     let policy = policy(POLICY);
-    let plan = plan(&policy, 300).unwrap();
+    let plan = plan(&policy, 300, Occasion::default(), 0).unwrap();
     let [criterion] = &plan.criteria[..] else {
         unreachable!()
     };
     assert_eq!(criterion.minimum_cases, 149);
+    let criterion = criterion.odds.unwrap();
     assert_eq!(criterion.needed_cases, Some(1565));
     // reference/gate.md, rule D at n = 300, d = .10: .279 pass when equal, .048 pass at -2, .050 fail when equal.
     assert!((criterion.pass_when_equal - 0.279).abs() < 6e-4);
@@ -900,10 +921,816 @@ fn a_plan_says_what_can_be_decided() {
     // reference/gate.md, suite resolution: 4.5 points at n = 300, d = .10 by the normal formula, exact a little more.
     let resolves = criterion.resolves.unwrap();
     assert!((0.044..0.050).contains(&resolves), "{resolves}");
-    let first = plan.first_version.unwrap();
+    let first = plan.first_version.unwrap().odds.unwrap();
     assert_eq!(first.needed_cases, None);
     assert!(first.pass_at_boundary <= 0.055);
     let gain = first.resolves.unwrap();
     assert!((0.03..0.06).contains(&gain), "{gain}");
-    assert!(super::plan(&policy, 0).is_err());
+    assert!(super::plan(&policy, 0, Occasion::default(), 0).is_err());
+}
+
+/// Every key that `gate.yaml` can have.
+const WHOLE: &str = "\
+version: 1
+design:
+  alpha: 0.05
+  alpha_slices: 0.05
+  power: 0.8
+  discordance: 0.1
+  errors: {max_rate: 0.005}
+  clusters: metadata.conversation
+  repeats: 2
+  looks: 3
+  reuse: {spend: 0.05, decisions: 20, on_exhausted: invalid}
+criteria:
+  - {id: acc, metric: exact_match, kind: binary, rule: noninferior, margin: 0.02, severity: block}
+  - {id: json, metric: is_json, kind: binary, rule: absolute, min: 0.99}
+  - {id: safe, metric: is_safe, kind: binary, rule: must_pass}
+  - {id: help, metric: judge.helpful, kind: graded, range: [0, 1], rule: noninferior, margin: 0.03, severity: warn}
+  - {id: p95, metric: latency_ms, kind: quantile, q: 0.95, rule: noninferior, ratio: 1.10, severity: warn}
+  - {id: cost, metric: cost_usd, kind: mean, rule: noninferior, ratio: 1.05}
+  - {id: seen, metric: judge.helpful, kind: graded, range: [0, 1], rule: report, severity: info}
+anchor: {ref: support@20261123-3f9a1c2b7d10, margin: 0.03}
+slices:
+  by: [label, metadata.locale]
+  detect: 0.10
+  min_n: auto
+  rule: no_harm
+  correction: holm
+  required: [{where: {metadata.locale: de}, rule: noninferior, margin: 0.05}]
+contamination: {exact: invalid, near: {method: minhash, jaccard: 0.8, action: exclude}}
+on_inconclusive: block
+overrides: {allow: [fail, inconclusive], approvers: 1, expires: 14d}
+";
+
+#[test]
+fn a_whole_policy_is_read_stored_and_read_again() {
+    let whole = policy(WHOLE);
+    assert_eq!(whole.criteria().len(), 7);
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::create(dir.path()).unwrap();
+    let id = whole.store(&store).unwrap();
+    assert_eq!(Policy::load(&store, &id).unwrap(), whole);
+    assert_eq!(whole.id().unwrap(), id);
+    // One decision of twenty, the first look of three: the alpha is that of the budget's share and the look.
+    let occasion = Occasion {
+        look: Some(1),
+        decision: Some(1),
+    };
+    let alpha = whole.design_for(occasion).unwrap().alpha.get();
+    let levels = crate::stats::look_levels(3, 0.0025).unwrap();
+    assert_eq!(alpha, levels[0]);
+}
+
+#[test]
+fn every_fault_of_a_whole_policy_is_named_by_its_key() {
+    for (from, to, key) in [
+        ("repeats: 2", "repeats: 0", "design.repeats"),
+        ("looks: 3", "looks: 11", "design.looks"),
+        (
+            "clusters: metadata.conversation",
+            "clusters: conversation",
+            "design.clusters",
+        ),
+        ("spend: 0.05", "spend: 0.7", "design.reuse.spend"),
+        ("decisions: 20", "decisions: 0", "design.reuse.decisions"),
+        ("min: 0.99", "min: 1", "criteria[1].min"),
+        (", min: 0.99", "", "criteria[1].min"),
+        ("min: 0.99", "min: 0.99, margin: 0.1", "criteria[1].margin"),
+        (
+            "rule: must_pass",
+            "rule: must_pass, margin: 0.1",
+            "criteria[2].margin",
+        ),
+        (
+            "margin: 0.03, severity",
+            "margin: 1.5, severity",
+            "criteria[3].margin",
+        ),
+        (
+            "range: [0, 1], rule: noninferior",
+            "rule: noninferior",
+            "criteria[3].range",
+        ),
+        ("q: 0.95, ", "", "criteria[4].q"),
+        ("q: 0.95", "q: 1", "criteria[4].q"),
+        ("ratio: 1.10", "ratio: 0.9", "criteria[4].ratio"),
+        (
+            "kind: mean, rule: noninferior",
+            "kind: mean, rule: superior",
+            "criteria[5].rule",
+        ),
+        (
+            "ref: support@20261123-3f9a1c2b7d10",
+            "ref: support:production",
+            "anchor.ref",
+        ),
+        (
+            "margin: 0.03}\nslices",
+            "margin: 0}\nslices",
+            "anchor.margin",
+        ),
+        ("label, metadata.locale", "label, locale", "slices.by[1]"),
+        ("label, metadata.locale", "label, label", "slices.by[1]"),
+        ("min_n: auto", "min_n: many", "slices.min_n"),
+        ("detect: 0.10", "detect: 0", "slices.detect"),
+        ("margin: 0.05}]", "}]", "slices.required[0].margin"),
+        ("jaccard: 0.8", "jaccard: 0.3", "contamination.near.jaccard"),
+        ("expires: 14d", "expires: soon", "overrides.expires"),
+        (
+            "allow: [fail, inconclusive]",
+            "allow: [contamination]",
+            "overrides.approvers",
+        ),
+        ("correction: holm", "correction: none", "slices"),
+        ("on_exhausted: invalid", "on_exhausted: ignore", "design"),
+        ("allow: [fail", "allow: [invalid", "overrides"),
+    ] {
+        let found = faults(&WHOLE.replacen(from, to, 1));
+        assert!(
+            found
+                .iter()
+                .any(|fault| fault.contains(key) && fault.starts_with("gate.yaml:")),
+            "{to}: {found:?}"
+        );
+    }
+}
+
+/// Gives every case of an arm a measure.
+fn measured(report: &mut Report, metric: &str, of: impl Fn(usize) -> f64) {
+    for (index, case) in report.cases.iter_mut().enumerate() {
+        let value = Decimal::new(of(index)).unwrap();
+        case.measures.insert(metric.to_owned(), value);
+    }
+}
+
+fn with_criterion(criterion: &str) -> Policy {
+    policy(&POLICY.replace("first_version", &format!("  - {criterion}\nfirst_version")))
+}
+
+/// A number in [0, 1) that depends on the index alone.
+fn noise(index: usize) -> f64 {
+    let x = (index as f64 + 1.0) * 0.618_033_988_749_895;
+    x - x.floor()
+}
+
+#[test]
+fn other_kinds_pass_fail_and_stay_open() {
+    let graded = "{id: x, metric: m, kind: graded, range: [0, 1], rule: noninferior, margin: 0.03}";
+    let gains = "{id: x, metric: m, kind: graded, range: [0, 1], rule: superior, margin: 0.03}";
+    let p95 = "{id: x, metric: m, kind: quantile, q: 0.95, rule: noninferior, ratio: 1.10}";
+    let cost = "{id: x, metric: m, kind: mean, rule: noninferior, ratio: 1.05}";
+    let least = "{id: x, metric: m, kind: binary, rule: absolute, min: 0.99}";
+    let all = "{id: x, metric: m, kind: binary, rule: must_pass}";
+    let shown = "{id: x, metric: m, kind: graded, range: [0, 1], rule: report}";
+    type Arm = fn(usize) -> f64;
+    let half: Arm = |i| 0.4 + 0.2 * noise(i);
+    let rows: [(&str, Arm, Arm, Verdict); 17] = [
+        (graded, |i| 0.4 + 0.2 * noise(i + 7), half, Verdict::Pass),
+        (graded, |i| 0.3 + 0.2 * noise(i + 7), half, Verdict::Fail),
+        (
+            graded,
+            |i| if i % 2 == 0 { 0.886 } else { 0.086 },
+            |_| 0.5,
+            Verdict::Inconclusive,
+        ),
+        (gains, |i| 0.5 + 0.2 * noise(i), half, Verdict::Pass),
+        (gains, half, half, Verdict::Inconclusive),
+        (
+            p95,
+            |i| 100.0 + 50.0 * noise(i + 3),
+            |i| 100.0 + 50.0 * noise(i),
+            Verdict::Pass,
+        ),
+        (
+            p95,
+            |i| 150.0 + 50.0 * noise(i),
+            |i| 100.0 + 50.0 * noise(i),
+            Verdict::Fail,
+        ),
+        (
+            p95,
+            |i| 110.0 + 55.0 * noise(i),
+            |i| 100.0 + 50.0 * noise(i + 3),
+            Verdict::Inconclusive,
+        ),
+        (
+            cost,
+            |i| 1.0 + noise(i),
+            |i| 1.0 + noise(i + 1),
+            Verdict::Pass,
+        ),
+        (
+            cost,
+            |i| 1.2 * (1.0 + noise(i)),
+            |i| 1.0 + noise(i),
+            Verdict::Fail,
+        ),
+        (
+            cost,
+            |i| 1.05 * (1.0 + noise(i + 5)),
+            |i| 1.0 + noise(i),
+            Verdict::Inconclusive,
+        ),
+        (least, |_| 1.0, |_| 0.0, Verdict::Pass),
+        (
+            least,
+            |i| f64::from(u8::from(i % 20 != 0)),
+            |_| 1.0,
+            Verdict::Fail,
+        ),
+        (
+            least,
+            |i| f64::from(u8::from(i % 100 != 0)),
+            |_| 1.0,
+            Verdict::Inconclusive,
+        ),
+        (all, |_| 1.0, |_| 0.0, Verdict::Pass),
+        (all, |i| f64::from(u8::from(i != 9)), |_| 1.0, Verdict::Fail),
+        (shown, |_| 0.0, |_| 0.5, Verdict::Pass),
+    ];
+    for (row, (criterion, candidate, baseline, verdict)) in rows.into_iter().enumerate() {
+        let mut scene = Scene::new(1565, 78, 78);
+        scene.policy = with_criterion(criterion);
+        measured(&mut scene.candidate, "m", candidate);
+        measured(&mut scene.baselines[0], "m", baseline);
+        let judgement = scene.judge();
+        let found = &judgement.comparisons[1];
+        assert_eq!(
+            found.verdict, verdict,
+            "row {row}, {criterion}: {judgement:#?}"
+        );
+        assert_eq!(judgement.verdict, verdict, "row {row}, {criterion}");
+        // What could not be decided says what would decide it, and what was decided by a margin agrees with its limit.
+        let undecided = judgement
+            .reasons
+            .iter()
+            .any(|reason| reason.code == Code::Undecided);
+        assert_eq!(undecided, verdict == Verdict::Inconclusive, "row {row}");
+    }
+}
+
+#[test]
+fn scores_that_are_right_or_wrong_are_judged_by_the_exact_test() {
+    let graded = "{id: x, metric: m, kind: graded, range: [0, 1], rule: noninferior, margin: 0.02}";
+    let mut scene = Scene::new(1565, 78, 78);
+    scene.policy = with_criterion(graded);
+    let right = |report: &Report| -> Vec<f64> {
+        let cases = report.cases.iter();
+        cases
+            .map(|case| f64::from(u8::from(case.correct)))
+            .collect()
+    };
+    let (candidate, baseline) = (right(&scene.candidate), right(&scene.baselines[0]));
+    measured(&mut scene.candidate, "m", |i| candidate[i]);
+    measured(&mut scene.baselines[0], "m", |i| baseline[i]);
+    let judgement = scene.judge();
+    assert_eq!(
+        judgement.comparisons[1].numbers,
+        judgement.comparisons[0].numbers
+    );
+}
+
+#[test]
+fn what_was_not_measured_on_every_case_is_invalid() {
+    for criterion in [
+        "{id: x, metric: m, kind: binary, rule: absolute, min: 0.9}",
+        "{id: x, metric: m, kind: graded, range: [0, 1], rule: noninferior, margin: 0.03, severity: warn}",
+        "{id: x, metric: m, kind: quantile, q: 0.95, rule: noninferior, ratio: 1.1}",
+        "{id: x, metric: m, kind: mean, rule: noninferior, ratio: 1.05}",
+        "{id: x, metric: m, kind: graded, range: [0, 1], rule: report, severity: info}",
+    ] {
+        let mut scene = Scene::new(1565, 78, 78);
+        scene.policy = with_criterion(criterion);
+        let mut verdicts = Vec::new();
+        let mut look = |scene: &Scene| {
+            let judgement = scene.judge();
+            assert!(
+                codes(&judgement).contains(&Code::Unmeasured),
+                "{criterion}: {judgement:?}"
+            );
+            verdicts.push(judgement.verdict);
+        };
+        look(&scene);
+        measured(&mut scene.candidate, "m", |_| 1.0);
+        measured(&mut scene.baselines[0], "m", |_| 1.0);
+        scene.baselines[0].cases[700].measures.clear();
+        look(&scene);
+        // Neither right nor wrong, outside its range, or not a latency or a cost.
+        measured(&mut scene.baselines[0], "m", |_| 1.0);
+        measured(&mut scene.candidate, "m", |_| -3.0);
+        look(&scene);
+        assert_eq!(verdicts, [Verdict::Invalid; 3], "{criterion}");
+    }
+}
+
+/// Groups: case i has `metadata.slice` i % 10 and `metadata.talk` i / 5.
+fn grouped(scene: &mut Scene) {
+    let cases = scene.suite.cases().iter().enumerate().map(|(index, case)| {
+        let pairs = [
+            ("slice", (index % 10).to_string()),
+            ("talk", (index / 5).to_string()),
+        ];
+        Case {
+            metadata: pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+            ..case.clone()
+        }
+    });
+    scene.suite = Suite::new("intents".parse().unwrap(), cases.collect()).unwrap();
+    let id = scene.suite.id().unwrap();
+    scene.candidate.suite = id;
+    scene
+        .baselines
+        .iter_mut()
+        .for_each(|report| report.suite = id);
+}
+
+/// Makes the candidate wrong on these cases and right elsewhere, the baseline right on all but every 500th.
+fn worse_where(scene: &mut Scene, wrong: impl Fn(usize) -> bool) {
+    let n = scene.suite.cases().len();
+    assert!(n > 0);
+    let (new, old) = (adapter("new"), adapter("old"));
+    scene.candidate = report(&scene.suite, new, |i| !wrong(i as usize) && i % 500 != 1);
+    scene.baselines = vec![report(&scene.suite, old, |i| i % 500 != 2)];
+}
+
+#[test]
+fn a_slice_that_is_harmed_fails_what_would_pass_as_a_whole() {
+    let sliced = format!("{POLICY}slices: {{by: [metadata.slice]}}\n");
+    let mut scene = Scene::new(3000, 0, 0);
+    grouped(&mut scene);
+    worse_where(&mut scene, |i| i % 10 == 3 && i % 70 == 3);
+    scene.policy = policy(POLICY);
+    assert_eq!(scene.judge().verdict, Verdict::Pass);
+    scene.policy = policy(&sliced);
+    let judgement = scene.judge();
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    assert_eq!(judgement.slices.len(), 10);
+    let harmed: Vec<&SliceResult> = judgement.slices.iter().filter(|s| s.harmed).collect();
+    assert_eq!(harmed.len(), 1);
+    assert_eq!(
+        (harmed[0].slice.as_str(), harmed[0].n),
+        ("metadata.slice=3", 300)
+    );
+    // With equal slices nothing fails.
+    worse_where(&mut scene, |_| false);
+    let judgement = scene.judge();
+    assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
+    // Small slices are not tested, and said to be.
+    scene.policy = policy(&format!(
+        "{POLICY}slices: {{by: [metadata.slice], min_n: 400}}\n"
+    ));
+    worse_where(&mut scene, |i| i % 10 == 3 && i % 70 == 3);
+    let judgement = scene.judge();
+    assert_eq!(judgement.verdict, Verdict::Pass);
+    assert!(judgement.slices.iter().all(|slice| slice.harm_p.is_none()));
+    assert!(codes(&judgement).contains(&Code::SlicesCoarse));
+    // A key that no case has is a mistake.
+    scene.policy = policy(&format!("{POLICY}slices: {{by: [metadata.intent]}}\n"));
+    let judgement = scene.judge();
+    assert_eq!(judgement.verdict, Verdict::Invalid);
+    assert_eq!(judgement.reasons[0].code, Code::SliceMissing);
+}
+
+#[test]
+fn a_slice_that_is_lost_altogether_fails_even_among_many_small_ones() {
+    // 150 slices of 30, as CLINC150 has: auto tests slices from 11 cases on.
+    let mut scene = Scene::new(4500, 0, 0);
+    let cases = scene
+        .suite
+        .cases()
+        .iter()
+        .enumerate()
+        .map(|(index, case)| Case {
+            metadata: [("intent".to_owned(), (index % 150).to_string())].into(),
+            ..case.clone()
+        });
+    scene.suite = Suite::new("intents".parse().unwrap(), cases.collect()).unwrap();
+    worse_where(&mut scene, |i| i % 150 == 42);
+    scene.policy = policy(&format!("{POLICY}slices: {{by: [metadata.intent]}}\n"));
+    let judgement = scene.judge();
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    let harmed: Vec<&str> = judgement
+        .slices
+        .iter()
+        .filter(|slice| slice.harmed)
+        .map(|slice| slice.slice.as_str())
+        .collect();
+    assert_eq!(harmed, ["metadata.intent=42"]);
+}
+
+#[test]
+fn required_slices_have_to_hold_by_themselves() {
+    let text = |margin: &str| {
+        format!(
+            "{POLICY}slices: {{required: [{{where: {{metadata.slice: '3'}}, margin: {margin}}}]}}\n"
+        )
+    };
+    let mut scene = Scene::new(3000, 0, 0);
+    grouped(&mut scene);
+    worse_where(&mut scene, |_| false);
+    scene.policy = policy(&text("0.05"));
+    let judgement = scene.judge();
+    assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:#?}");
+    assert_eq!(
+        judgement.comparisons[1].slice.as_deref(),
+        Some("metadata.slice=3")
+    );
+    assert_eq!(judgement.comparisons[1].numbers.n, 300);
+    worse_where(&mut scene, |i| i % 10 == 3 && i % 100 == 3);
+    assert_eq!(scene.judge().verdict, Verdict::Fail);
+    // 300 cases cannot show a loss below half a point.
+    for text in [text("0.005"), text("0.05").replace("'3'", "'x'")] {
+        scene.policy = policy(&text);
+        let judgement = scene.judge();
+        assert_eq!(judgement.verdict, Verdict::Invalid);
+        assert_eq!(judgement.reasons[0].code, Code::SliceMissing);
+    }
+}
+
+#[test]
+fn clusters_make_cases_worth_less() {
+    // 313 talks of 5 alike cases: what passes as 1565 independent cases does not as 313.
+    let mut scene = Scene::new(1565, 0, 0);
+    grouped(&mut scene);
+    let talks = |new: u64, old: u64| {
+        move |i: u64| !((new..old).contains(&(i / 5)) || i.is_multiple_of(10) && i / 5 >= 40)
+    };
+    scene.candidate = report(&scene.suite, adapter("new"), talks(0, 15));
+    scene.baselines = vec![report(&scene.suite, adapter("old"), talks(15, 31))];
+    assert_eq!(scene.judge().verdict, Verdict::Pass);
+    let clustered = POLICY.replace("criteria:", "design: {clusters: metadata.talk}\ncriteria:");
+    scene.policy = policy(&clustered);
+    let judgement = scene.judge();
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    let effect = judgement.comparisons[0]
+        .numbers
+        .design_effect
+        .unwrap()
+        .get();
+    assert!((4.9..5.1).contains(&effect), "{effect}");
+    scene.policy = policy(&clustered.replace("talk", "slice"));
+    assert_eq!(codes(&scene.judge()), [Code::TooFewClusters]);
+}
+
+/// The same answers several times over.
+fn repeated(report: &Report, times: u32) -> Report {
+    let mut cases = Vec::new();
+    for case in &report.cases {
+        cases.extend((0..times).map(|repeat| CaseResult {
+            repeat,
+            ..case.clone()
+        }));
+    }
+    let mut again = Report {
+        cases,
+        ..report.clone()
+    };
+    again.metrics.n *= u64::from(times);
+    for label in again.metrics.per_label.values_mut() {
+        label.support *= u64::from(times);
+    }
+    again
+}
+
+#[test]
+fn the_order_of_a_report_does_not_matter() {
+    let scene = Scene::new(300, 5, 15);
+    let mut turned = Scene::new(300, 5, 15);
+    turned.candidate.cases.reverse();
+    assert_eq!(scene.judge(), turned.judge());
+}
+
+#[test]
+fn repeating_every_answer_is_no_new_evidence() {
+    let once = Scene::new(300, 5, 15);
+    let mut thrice = Scene::new(300, 5, 15);
+    thrice.candidate = repeated(&once.candidate, 3);
+    thrice.baselines = vec![repeated(&once.baselines[0], 3)];
+    assert_eq!(
+        codes(&thrice.judge()),
+        [Code::RepeatsDiffer, Code::RepeatsDiffer]
+    );
+    thrice.policy = policy(&POLICY.replace("criteria:", "design: {repeats: 3}\ncriteria:"));
+    let (one, three) = (once.judge(), thrice.judge());
+    assert_eq!(one.verdict, three.verdict);
+    let (one, three) = (&one.comparisons[0].numbers, &three.comparisons[0].numbers);
+    assert_eq!(three.n, 900);
+    // 300 clusters of 3 alike: the design effect is 3 · 300/299.
+    assert!((three.design_effect.unwrap().get() - 3.0 * 300.0 / 299.0).abs() < 1e-6);
+    assert!((one.lower.get() - three.lower.get()).abs() < 1e-3);
+}
+
+#[test]
+fn looks_have_their_own_smaller_alpha() {
+    let mut scene = Scene::new(1565, 78, 78);
+    scene.policy = policy(&POLICY.replace("criteria:", "design: {looks: 3}\ncriteria:"));
+    assert_eq!(codes(&scene.judge()), [Code::WhichLook]);
+    let verdict = |scene: &mut Scene, look| {
+        scene.occasion.look = Some(look);
+        scene.judge().verdict
+    };
+    assert_eq!(verdict(&mut scene, 1), Verdict::Inconclusive);
+    let mut better = Scene::new(1565, 90, 60);
+    better.policy = scene.policy.clone();
+    assert_eq!(verdict(&mut better, 1), Verdict::Pass);
+}
+
+#[test]
+fn an_anchor_stops_small_losses_from_adding_up() {
+    let mut scene = Scene::new(3000, 100, 100);
+    let n = scene.suite.cases().len() as u64;
+    scene.policy = policy(&format!(
+        "{POLICY}anchor: {{ref: support@20261101-77ab00000000, margin: 0.03}}\n"
+    ));
+    assert_eq!(codes(&scene.judge()), [Code::NoAnchor]);
+    // The anchor has everything right that the candidate has, and 150 or 30 cases more.
+    for (more, verdict) in [(150, Verdict::Fail), (30, Verdict::Pass)] {
+        let candidate = &scene.candidate;
+        let fixed: Vec<usize> = (0..n as usize)
+            .filter(|i| !candidate.cases[*i].correct)
+            .collect();
+        let right =
+            |i: u64| candidate.cases[i as usize].correct || fixed[..more].contains(&(i as usize));
+        scene.anchor = Some(report(&scene.suite, adapter("anchor"), right));
+        let judgement = scene.judge();
+        assert_eq!(judgement.verdict, verdict, "{more}: {judgement:#?}");
+        assert!(judgement.comparisons[1].anchor);
+    }
+}
+
+#[test]
+fn decisions_on_one_suite_share_its_alpha() {
+    let shared = |decisions: &str| {
+        policy(&POLICY.replace(
+            "criteria:",
+            &format!("design: {{reuse: {{spend: 0.05{decisions}}}}}\ncriteria:"),
+        ))
+    };
+    let mut scene = Scene::new(1565, 78, 78);
+    scene.policy = shared(", decisions: 20");
+    scene.occasion.decision = Some(1);
+    assert_eq!(
+        scene.judge().verdict,
+        Verdict::Inconclusive,
+        "alpha is 0.0025"
+    );
+    scene.occasion.decision = Some(21);
+    assert_eq!(codes(&scene.judge()), [Code::BudgetSpent]);
+    let open = shared("");
+    let spent: f64 = (1..2000)
+        .map(|i| open.design().reuse.unwrap().share(i))
+        .sum();
+    assert!(spent < 0.05 && spent > 0.0499, "{spent}");
+}
+
+#[test]
+fn near_duplicates_in_the_training_data_are_found() {
+    let near = |action: &str| {
+        policy(&format!(
+            "{POLICY}contamination: {{near: {{method: minhash, jaccard: 0.7, action: {action}}}}}\n"
+        ))
+    };
+    let mut scene = Scene::new(1565, 78, 78);
+    let cases = scene.suite.cases().iter().map(|case| Case {
+        text: format!("please tell me about the state of my order {}", case.id),
+        ..case.clone()
+    });
+    scene.suite = Suite::new("intents".parse().unwrap(), cases.collect()).unwrap();
+    let id = scene.suite.id().unwrap();
+    scene.candidate.suite = id;
+    scene.baselines[0].suite = id;
+    let dir = tempfile::tempdir().unwrap();
+    let leaked = dir.path().join("train.jsonl");
+    std::fs::write(
+        &leaked,
+        "{\"text\":\"Please, tell me about the state of order t000004\",\"label\":\"yes\"}\n\
+         {\"text\":\"something else\",\"label\":\"yes\"}\n",
+    )
+    .unwrap();
+    let files = [(SplitName::Train, leaked)];
+    let (dataset, _) = dataset::inspect(&files, &Options::default(), &Silent).unwrap();
+    scene.candidate.subject = Subject::Adapter {
+        base: base(),
+        adapter: TreeId::from(Digest::of(b"new")),
+        dataset: Some(dataset),
+        run: None,
+    };
+    let check = |scene: &Scene| {
+        let stored = stored(scene);
+        dataset::import(&stored.store, &files, &Options::default(), &Silent).unwrap();
+        let (id, evidence) = stored.check(scene).unwrap();
+        assert_eq!(recheck(&stored.store, &id).unwrap(), evidence);
+        evidence
+    };
+    assert_eq!(check(&scene).verdict, Verdict::Pass, "nobody looked");
+    scene.policy = near("invalid");
+    let evidence = check(&scene);
+    assert_eq!(evidence.reasons[0].code, Code::Contaminated);
+    let Lineage::Traced {
+        near: found,
+        overlap,
+        ..
+    } = &evidence.lineage
+    else {
+        unreachable!()
+    };
+    assert!(
+        found.contains(&"t000004".to_owned()) && overlap.is_empty(),
+        "{found:?}"
+    );
+    scene.policy = near("report");
+    assert_eq!(check(&scene).reasons[0].code, Code::ContaminatedIncluded);
+}
+
+#[test]
+fn a_waiver_holds_for_exactly_what_was_judged_and_not_for_ever() {
+    let ana: crate::git::Identity = "Ana <ana@example.org>".parse().unwrap();
+    let ben: crate::git::Identity = "Ben <ben@example.org>".parse().unwrap();
+    let at = crate::time::Timestamp::from_unix(1_795_426_200);
+    let later = |days: i64| crate::time::Timestamp::from_unix(at.unix() + days * 86_400);
+    let mut scene = Scene::new(1000, 30, 60);
+    let refused = |scene: &Scene, approvers: Vec<_>, reason: &str, days| {
+        let stored = stored(scene);
+        let (id, evidence) = stored.check(scene).unwrap();
+        let time = (at, days);
+        Waiver::new(
+            (id, &evidence),
+            &scene.policy,
+            &ana,
+            approvers,
+            reason,
+            time,
+        )
+        .unwrap_err()
+    };
+    assert!(matches!(
+        refused(&scene, vec![ben.clone()], "x", None),
+        NotWaived::NotAllowed(_)
+    ));
+    scene.policy = policy(&format!(
+        "{POLICY}overrides: {{allow: [fail], approvers: 1, expires: 14d}}\n"
+    ));
+    let own = vec![ana.clone()];
+    assert!(matches!(
+        refused(&scene, own, "x", None),
+        NotWaived::Approvers { given: 0, .. }
+    ));
+    assert_eq!(
+        refused(&scene, vec![ben.clone()], " ", None),
+        NotWaived::NoReason
+    );
+    assert!(matches!(
+        refused(&scene, vec![ben.clone()], "x", Some(15)),
+        NotWaived::Days { .. }
+    ));
+    let passing = Scene {
+        policy: scene.policy.clone(),
+        ..Scene::new(1565, 78, 78)
+    };
+    assert_eq!(
+        refused(&passing, vec![ben.clone()], "x", None),
+        NotWaived::Passed
+    );
+    let invalid = Scene {
+        policy: scene.policy.clone(),
+        baselines: vec![],
+        ..Scene::new(1565, 78, 78)
+    };
+    assert!(matches!(
+        refused(&invalid, vec![ben.clone()], "x", None),
+        NotWaived::NotAllowed(_)
+    ));
+
+    let stored = stored(&scene);
+    let (id, evidence) = stored.check(&scene).unwrap();
+    let about = (id, &evidence);
+    let waiver = Waiver::new(
+        about,
+        &scene.policy,
+        &ana,
+        vec![ben],
+        "a known gap",
+        (at, None),
+    )
+    .unwrap();
+    assert_eq!(Waiver::decode(&waiver.document().unwrap()).unwrap(), waiver);
+    assert!(PassedGate::load(&stored.store, &id).is_err());
+    let gate = PassedGate::waived(&stored.store, &id, &waiver, later(13)).unwrap();
+    assert_eq!(gate.waiver(), Some(&waiver));
+    assert_eq!(
+        gate.evidence().verdict,
+        Verdict::Fail,
+        "waived is not passed"
+    );
+    assert!(PassedGate::waived(&stored.store, &id, &waiver, later(14)).is_err());
+    assert!(PassedGate::waived(&stored.store, &id, &waiver, later(-1)).is_err());
+    let mut other = waiver.clone();
+    other.candidate = adapter("another");
+    assert!(PassedGate::waived(&stored.store, &id, &other, at).is_err());
+    // Contamination and a spent budget can be waived by two; nothing else that is INVALID.
+    let mut leaked = Scene::new(1565, 78, 78);
+    let two = "overrides: {allow: [contamination, budget], approvers: 2, expires: 1d}\n";
+    leaked.policy = policy(&format!("{POLICY}{two}").replace(
+        "criteria:",
+        "design: {reuse: {spend: 0.05, decisions: 1}}\ncriteria:",
+    ));
+    leaked.occasion.decision = Some(2);
+    let stored = self::stored(&leaked);
+    let (id, evidence) = stored.check(&leaked).unwrap();
+    assert_eq!(evidence.reasons[0].code, Code::BudgetSpent);
+    let people = |names: &[&str]| -> Vec<crate::git::Identity> {
+        let person = |name: &&str| format!("{name} <{name}@example.org>").parse().unwrap();
+        names.iter().map(person).collect()
+    };
+    for (names, good) in [
+        (&["Ben"][..], false),
+        (&["Ben", "Ben"], false),
+        (&["Ben", "Eve"], true),
+    ] {
+        let people = people(names);
+        let made = Waiver::new(
+            (id, &evidence),
+            &leaked.policy,
+            &ana,
+            people,
+            "x",
+            (at, None),
+        );
+        assert_eq!(made.is_ok(), good, "{names:?}");
+    }
+}
+
+#[test]
+fn any_flipped_byte_of_what_evidence_names_is_seen() {
+    let mut scene = Scene::new(300, 15, 15);
+    grouped(&mut scene);
+    scene.policy = policy(&format!("{POLICY}slices: {{by: [metadata.slice]}}\n"));
+    let stored = stored(&scene);
+    let (id, evidence) = stored.check(&scene).unwrap();
+    for digest in [
+        id.digest(),
+        evidence.policy.digest(),
+        evidence.candidate.report.digest(),
+        evidence.baselines[0].report.digest(),
+        evidence.suite.digest(),
+    ] {
+        let path = stored.store.path_of(&digest);
+        let sound = std::fs::read(&path).unwrap();
+        // Some bytes of a large object, every byte of a small one.
+        for at in (0..sound.len()).step_by(1 + sound.len() / 200) {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 1;
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            let error = recheck(&stored.store, &id).unwrap_err();
+            assert!(error.is_integrity(), "byte {at} of {digest}: {error}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, sound).unwrap();
+    }
+    assert!(recheck(&stored.store, &id).is_ok());
+}
+
+#[test]
+fn forged_slices_are_not_believed() {
+    let mut scene = Scene::new(3000, 0, 0);
+    grouped(&mut scene);
+    worse_where(&mut scene, |i| i % 10 == 3 && i % 70 == 3);
+    scene.policy = policy(&format!("{POLICY}slices: {{by: [metadata.slice]}}\n"));
+    let stored = stored(&scene);
+    let (_, evidence) = stored.check(&scene).unwrap();
+    let forgeries: [fn(&mut Evidence); 3] = [
+        |e| e.slices.clear(),
+        |e| e.slices[3].regressed = 0,
+        |e| e.slices[3].harmed = false,
+    ];
+    for forge in forgeries {
+        let mut forged = evidence.clone();
+        forge(&mut forged);
+        let id = forged.store(&stored.store).unwrap();
+        assert!(matches!(
+            recheck(&stored.store, &id),
+            Err(GateError::Disagrees { .. })
+        ));
+    }
+}
+
+#[test]
+fn changed_cases_are_listed_for_people() {
+    let scene = Scene::new(300, 5, 15);
+    let stored = stored(&scene);
+    let (_, evidence) = stored.check(&scene).unwrap();
+    let changed = changed(&stored.store, &evidence).unwrap();
+    let count = |of| changed.iter().filter(|case| case.change == of).count();
+    assert_eq!((count(Change::Regressed), count(Change::Improved)), (15, 5));
+    assert_eq!(changed[0].id, "t000005");
+    assert_eq!(
+        (
+            changed[0].expected.as_str(),
+            changed[0].baseline.as_str(),
+            changed[0].candidate.as_str()
+        ),
+        ("yes", "yes", "no")
+    );
 }

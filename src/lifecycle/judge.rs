@@ -2,9 +2,12 @@
 
 use super::evaluate::{EvaluateError, report_of, subject_of};
 use super::workspace::Workspace;
-use crate::eval::{BaselineKind, Subject, SuiteId};
-use crate::gate::{self, Arm, Evidence, EvidenceId, GateError, Policy};
-use crate::registry::{RegistryError, Version};
+use crate::digest::Digest;
+use crate::document::canonical;
+use crate::eval::{BaselineKind, Subject, Suite, SuiteId};
+use crate::gate::{self, Arm, Arms, Evidence, EvidenceId, GateError, Occasion, Policy, Waiver};
+use crate::reference::{ModelRef, ParseReferenceError};
+use crate::registry::{Entered, RegistryError, Spent, Version};
 
 /// What a version is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,15 @@ pub enum JudgeError {
     /// The gate.
     #[error(transparent)]
     Gate(#[from] GateError),
+    /// The policy's anchor is not a reference.
+    #[error("the policy's anchor: {0}")]
+    Anchor(String),
+    /// A dry run of a decision that has a price.
+    #[error("a dry run would be a free look at a suite whose alpha is shared among decisions")]
+    FreeLook,
+    /// Others decided on the same suite each time.
+    #[error("others decided on the same suite {0} times meanwhile: try again")]
+    Contended(u32),
     /// A report.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
@@ -50,15 +62,20 @@ pub enum JudgeError {
     Registry(#[from] RegistryError),
 }
 
-/// Judges a version on a suite against baselines, from their recorded reports, and records the evidence.
+/// How often a decision is judged again because others decided on the same suite meanwhile.
+const ATTEMPTS: u32 = 20;
+
+/// Judges a version on a suite against baselines, from their recorded reports, and records the evidence and the
+/// decision on the suite.
 ///
-/// The same reports and policy give the same evidence, which is then recorded once.
+/// The same reports and policy give the same evidence, which is then recorded once and is one decision.
 pub fn judge(
     workspace: &Workspace<'_>,
     policy: &Policy,
     suite: &SuiteId,
     candidate: &Version,
     baselines: &[Baseline],
+    look: Option<u32>,
 ) -> Result<Checked, JudgeError> {
     let arm = |name: String, subject: Subject| match report_of(workspace, suite, &subject)? {
         Some((report, _)) => Ok(Arm {
@@ -71,21 +88,107 @@ pub fn judge(
             suite: *suite,
         }),
     };
-    let candidate_arm = arm(candidate.to_string(), subject_of(candidate))?;
-    let baseline_arms = baselines
+    let first = baselines
         .iter()
-        .map(|baseline| arm(baseline.name(), baseline.subject(candidate)))
-        .collect::<Result<Vec<Arm>, JudgeError>>()?;
-    let (id, evidence) = gate::check(&workspace.store, policy, &candidate_arm, &baseline_arms)?;
-    let added =
-        workspace
-            .tenant()
-            .add_evidence(candidate, &evidence.document()?, &workspace.act)?;
-    Ok(Checked {
-        id,
-        evidence,
-        new: added.new,
-    })
+        .all(|baseline| matches!(baseline, Baseline::Untrained(_)));
+    let anchor = match policy.anchor().filter(|_| !first) {
+        Some(anchor) => Some(anchor_version(workspace, &anchor.version)?),
+        None => None,
+    };
+    let mut arms = Arms {
+        candidate: arm(candidate.to_string(), subject_of(candidate))?,
+        baselines: baselines
+            .iter()
+            .map(|baseline| arm(baseline.name(), baseline.subject(candidate)))
+            .collect::<Result<Vec<Arm>, JudgeError>>()?,
+        anchor: anchor
+            .map(|version| arm(version.to_string(), subject_of(&version)))
+            .transpose()?,
+        occasion: Occasion {
+            look,
+            decision: None,
+        },
+    };
+    let content = Suite::load(&workspace.store, suite)
+        .and_then(|suite| suite.content())
+        .map_err(GateError::from)?;
+    let question = question(policy, &arms)?;
+    for _ in 0..ATTEMPTS {
+        let ledger = workspace.tenant().ledger(&content)?;
+        let known = ledger.iter().find(|spent| spent.question == question);
+        let decision = known.map_or(ledger.len() as u32 + 1, |spent| spent.decision);
+        if policy.design().reuse.is_some() {
+            if workspace.act.dry_run && known.is_none() {
+                return Err(JudgeError::FreeLook);
+            }
+            arms.occasion.decision = Some(decision);
+        }
+        let (id, evidence) = gate::check(&workspace.store, policy, &arms)?;
+        let design = policy.design_for(arms.occasion).map_err(GateError::from)?;
+        // A decision stands as it was entered, even when other evidence answers its question now.
+        let spent = match known {
+            Some(spent) => spent.clone(),
+            None => Spent {
+                content,
+                decision,
+                alpha: design.alpha,
+                question,
+                evidence: id.digest(),
+                verdict: evidence.verdict.to_string(),
+            },
+        };
+        let document = evidence.document()?;
+        let (tenant, act) = (workspace.tenant(), &workspace.act);
+        let entered = tenant.decide(candidate, &document, &spent, act)?;
+        if entered != Entered::Taken {
+            let new = entered == Entered::New;
+            return Ok(Checked { id, evidence, new });
+        }
+    }
+    Err(JudgeError::Contended(ATTEMPTS))
+}
+
+fn anchor_version(workspace: &Workspace<'_>, text: &str) -> Result<Version, JudgeError> {
+    let reference: ModelRef = text
+        .parse()
+        .map_err(|error: ParseReferenceError| JudgeError::Anchor(error.to_string()))?;
+    Ok(workspace.tenant_of(&reference).resolve(&reference)?)
+}
+
+/// What is asked, by digests: the same again is the same decision.
+fn question(policy: &Policy, arms: &Arms) -> Result<Digest, JudgeError> {
+    let report = |arm: &Arm| arm.report.to_string();
+    let asked = serde_json::json!({
+        "policy": policy.id()?.to_string(),
+        "candidate": report(&arms.candidate),
+        "baselines": arms.baselines.iter().map(report).collect::<Vec<_>>(),
+        "anchor": arms.anchor.as_ref().map(report).unwrap_or_default(),
+        "look": arms.occasion.look.unwrap_or_default(),
+    });
+    let bytes = canonical::encode("retune.question/1", &asked);
+    let bytes = bytes.map_err(|source| GateError::Encode {
+        what: "question",
+        source,
+    })?;
+    Ok(Digest::of(&bytes))
+}
+
+/// The waiver that holds now for evidence about a version, if there is one.
+pub fn waiver_of(
+    workspace: &Workspace<'_>,
+    version: &Version,
+    id: EvidenceId,
+    evidence: &Evidence,
+) -> Result<Option<Waiver>, JudgeError> {
+    let policy = Policy::load(&workspace.store, &evidence.policy)?;
+    for document in workspace.tenant().waivers(version)? {
+        let waiver = Waiver::decode(&document)?;
+        let now = workspace.act.at;
+        if waiver.check((id, evidence), &policy, now).is_ok() {
+            return Ok(Some(waiver));
+        }
+    }
+    Ok(None)
 }
 
 impl Baseline {

@@ -33,7 +33,7 @@ pub use difference::{Change, Difference, DifferenceError, Norms, difference};
 pub use doctor::{Ailment, AilmentKind, DoctorError, examine};
 pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
 pub use init::{InitError, Initialised, init};
-pub use judge::{Baseline, Checked, JudgeError, judge};
+pub use judge::{Baseline, Checked, JudgeError, judge, waiver_of};
 pub use lineage::{Lineage, Node, NodeKind, lineage};
 pub use migration::{
     Migration, MigrationError, MigrationOutcome, MigrationPlan, MigrationStatus, MigrationStep,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::policy::{PolicyError, policy_of};
 use super::workspace::Workspace;
 use crate::eval::Subject;
-use crate::gate::{Evidence, EvidenceId, GateError, NotPassed, PassedGate, PolicyId, Verdict};
+use crate::gate::{
+    Evidence, EvidenceId, GateError, NotPassed, PassedGate, PolicyId, Verdict, Waiver,
+};
 use crate::name::AliasName;
 use crate::reference::ModelRef;
 use crate::registry::{Decision, RegistryError, Target, Tenant, Version};
@@ -110,9 +112,9 @@ pub fn promote(
             file: own.file,
         })));
     }
-    let gate = match PassedGate::load(&workspace.store, &id) {
+    let gate = match passed(workspace, &tenant, &version, &id)? {
         Ok(gate) => gate,
-        Err(NotPassed::Verdict { verdict, .. }) => {
+        Err(NotPassed::Verdict { verdict, .. } | NotPassed::Waiver { verdict, .. }) => {
             return Ok(Promotion::NotPassed(version, id, verdict));
         }
         Err(NotPassed::Unconfirmed { source, .. }) => return Err(unconfirmed(id, *source)),
@@ -120,6 +122,29 @@ pub fn promote(
     let (store, act) = (&workspace.store, &workspace.act);
     let decision = tenant.promote(&version, alias, &gate, reason, store, act)?;
     Ok(Promotion::Decided(version, decision))
+}
+
+/// The gate that was passed, or that people have waived.
+fn passed(
+    workspace: &Workspace<'_>,
+    tenant: &Tenant<'_>,
+    version: &Version,
+    id: &EvidenceId,
+) -> Result<Result<PassedGate, NotPassed>, PromoteError> {
+    let mut gate = PassedGate::load(&workspace.store, id);
+    if !matches!(gate, Err(NotPassed::Verdict { .. })) {
+        return Ok(gate);
+    }
+    for document in tenant.waivers(version)? {
+        let waiver = Waiver::decode(&document).map_err(|source| unconfirmed(*id, source))?;
+        if waiver.evidence == *id {
+            gate = PassedGate::waived(&workspace.store, id, &waiver, workspace.act.at);
+        }
+        if gate.is_ok() {
+            break;
+        }
+    }
+    Ok(gate)
 }
 
 /// Of evidence with the newest first: by the project's policy, about what the alias points to, and with an answer, in

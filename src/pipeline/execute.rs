@@ -200,6 +200,7 @@ impl Walk<'_> {
             &suite,
             version,
             &baselines,
+            None,
         )?;
         summary.take(&self.workspace.store, &checked.evidence)?;
         let names: Vec<String> = baselines.iter().map(Baseline::name).collect();

@@ -106,3 +106,13 @@ pub(super) fn retirements(owner: &TenantName, base: &BaseName) -> String {
 pub(super) fn evidence(owner: &TenantName, model: &ModelName, version: &VersionLabel) -> String {
     format!("{}/{model}/evidence/{version}", models(owner))
 }
+
+/// The folder of the waivers of verdicts about one version.
+pub(super) fn waivers(owner: &TenantName, model: &ModelName, version: &VersionLabel) -> String {
+    format!("{}/{model}/waivers/{version}", models(owner))
+}
+
+/// The folder of the decisions that were made on a suite, by what it measures.
+pub(super) fn ledger(owner: &TenantName, content: &Digest) -> String {
+    format!("{}/ledger/{}", tenant(owner), content.short())
+}

@@ -14,6 +14,7 @@ mod event;
 mod evidence;
 mod export;
 mod layout;
+mod ledger;
 mod migration;
 mod promote;
 mod protection;
@@ -30,6 +31,7 @@ mod transaction;
 mod verify;
 mod version;
 mod view;
+mod waiver;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,7 @@ pub use deprecation::Deprecation;
 pub use error::RegistryError;
 pub use event::{Event, EventId, EventKind, Target};
 pub use evidence::EvidenceRecord;
+pub use ledger::{Entered, Spent};
 pub use migration::{MigrationRecord, MigrationState};
 pub use promote::{Decision, Refusal};
 pub use protection::{Protected, Protection};

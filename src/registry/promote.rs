@@ -158,6 +158,8 @@ pub(super) struct Proof {
     pub(super) datasets: Vec<Digest>,
     /// `None`: the baseline was no adapter.
     pub(super) baseline: Option<Judged>,
+    /// Where the verdict is not PASS: the document of the waiver.
+    pub(super) waiver: Option<Digest>,
 }
 
 impl Proof {
@@ -181,6 +183,10 @@ impl Proof {
                 .chain(traced)
                 .collect(),
             baseline: gate.baseline().and_then(Judged::of),
+            waiver: gate
+                .waiver()
+                .and_then(|waiver| waiver.document().ok())
+                .map(|bytes| Digest::of(&bytes)),
         })
     }
 }
@@ -295,6 +301,9 @@ impl Tenant<'_> {
             );
             let mut transaction =
                 Transaction::new(subject).trailer("Retune-Evidence", proof.evidence);
+            if let Some(waiver) = proof.waiver {
+                transaction = transaction.trailer("Retune-Waiver", waiver);
+            }
             let path = self.evidence_path(&version, &proof.evidence);
             if view.read(&path)?.as_ref() != Some(&proof.document) {
                 transaction = transaction.add(view, path, proof.document.clone())?;

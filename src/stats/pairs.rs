@@ -57,3 +57,34 @@ impl Pairs {
         (self.improved + self.regressed) as f64 / self.n as f64
     }
 }
+
+/// The same counts where cases are not independent: divided by the design effect, so no whole numbers any more.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effective {
+    pub(super) n: f64,
+    pub(super) improved: f64,
+    pub(super) regressed: f64,
+}
+
+impl Pairs {
+    /// What the counts are worth when cases come in clusters; a design effect below 1 counts as 1.
+    pub fn shrunk(&self, design_effect: f64) -> Effective {
+        let whole = Effective::from(self);
+        let by = design_effect.max(1.0);
+        Effective {
+            n: whole.n / by,
+            improved: whole.improved / by,
+            regressed: whole.regressed / by,
+        }
+    }
+}
+
+impl From<&Pairs> for Effective {
+    fn from(pairs: &Pairs) -> Self {
+        Self {
+            n: pairs.n as f64,
+            improved: pairs.improved as f64,
+            regressed: pairs.regressed as f64,
+        }
+    }
+}

@@ -4,7 +4,7 @@ use super::binomial::Binomial;
 use super::error::StatsError;
 use super::mcnemar::harm_p;
 use super::normal;
-use super::pairs::Pairs;
+use super::pairs::{Effective, Pairs};
 use super::tango;
 
 /// Searches for a number of cases stop here.
@@ -38,6 +38,16 @@ impl Rates {
             improve: 0.5 * (discordance + difference),
             regress: 0.5 * (discordance - difference),
         }
+    }
+
+    /// The probability that a case improves.
+    pub fn improve(&self) -> f64 {
+        self.improve
+    }
+
+    /// The probability that a case regresses.
+    pub fn regress(&self) -> f64 {
+        self.regress
     }
 
     fn discordance(&self) -> f64 {
@@ -86,8 +96,9 @@ impl Question {
     }
 
     /// Whether these outcomes answer yes.
-    pub fn passes(&self, pairs: &Pairs) -> bool {
-        pairs.n() >= self.minimum_cases() && tango::score(pairs, self.boundary) > self.z
+    pub fn passes(&self, pairs: impl Into<Effective>) -> bool {
+        let pairs: Effective = pairs.into();
+        pairs.n >= self.minimum_cases() as f64 && tango::score(pairs, self.boundary) > self.z
     }
 
     /// The probability of yes on `n` cases.

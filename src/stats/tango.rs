@@ -4,7 +4,7 @@
 //! paired-sample design", Statistics in Medicine 17 (1998), 891–908.
 
 use super::normal;
-use super::pairs::Pairs;
+use super::pairs::Effective;
 
 /// Two-sided limits of a difference, each in `[-1, 1]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,10 +19,11 @@ pub struct Interval {
 ///
 /// The variance uses the maximum-likelihood estimate `q` of the regression probability under H0, so the
 /// statistic is defined for no discordant pairs at all.
-pub fn score(pairs: &Pairs, delta: f64) -> f64 {
-    let n = pairs.n() as f64;
-    let distance = pairs.improved() as f64 - pairs.regressed() as f64 - n * delta;
-    let variance = n * (2.0 * regression_under(pairs, delta) + delta * (1.0 - delta));
+pub fn score(pairs: impl Into<Effective>, delta: f64) -> f64 {
+    let pairs: Effective = pairs.into();
+    let n = pairs.n;
+    let distance = pairs.improved - pairs.regressed - n * delta;
+    let variance = n * (2.0 * regression_under(&pairs, delta) + delta * (1.0 - delta));
     if variance > 0.0 {
         distance / variance.sqrt()
     } else if distance == 0.0 {
@@ -33,12 +34,8 @@ pub fn score(pairs: &Pairs, delta: f64) -> f64 {
 }
 
 /// The maximum-likelihood probability of a regression when the difference is `delta`.
-fn regression_under(pairs: &Pairs, delta: f64) -> f64 {
-    let (n, b, c) = (
-        pairs.n() as f64,
-        pairs.improved() as f64,
-        pairs.regressed() as f64,
-    );
+fn regression_under(pairs: &Effective, delta: f64) -> f64 {
+    let (n, b, c) = (pairs.n, pairs.improved, pairs.regressed);
     let quadratic = 2.0 * n;
     let linear = -(b + c) + delta * (2.0 * n - b + c);
     let constant = -c * delta * (1.0 - delta);
@@ -56,9 +53,10 @@ fn regression_under(pairs: &Pairs, delta: f64) -> f64 {
 /// The differences that the score test at one-sided level `alpha` does not reject from either side.
 ///
 /// Each limit errs with probability about `alpha`; together they are the `1 − 2·alpha` interval.
-pub fn limits(pairs: &Pairs, alpha: f64) -> Interval {
+pub fn limits(pairs: impl Into<Effective>, alpha: f64) -> Interval {
+    let pairs: Effective = pairs.into();
     let z = normal::quantile(1.0 - alpha);
-    let estimate = pairs.difference();
+    let estimate = (pairs.improved - pairs.regressed) / pairs.n;
     Interval {
         lower: crossing(-1.0, estimate, |delta| score(pairs, delta) > z),
         upper: crossing(estimate, 1.0, |delta| score(pairs, delta) >= -z),

@@ -296,3 +296,145 @@ fn impossible_numbers_are_refused() {
         assert!(Question::new(boundary, alpha).is_err());
     }
 }
+
+/// Known answers for the other criteria, from `tests/fixtures/stats/make_criteria.py`.
+mod criteria {
+    use super::*;
+
+    fn fixture() -> Value {
+        serde_json::from_str(include_str!("../../tests/fixtures/stats/criteria.json")).unwrap()
+    }
+
+    fn list(row: &Value, key: &str) -> Vec<f64> {
+        serde_json::from_value(row[key].clone()).unwrap()
+    }
+
+    fn assert_ratio(ours: &Ratio, row: &Value) {
+        assert_close(ours.estimate, number(row, "estimate"), &row["estimate"]);
+        assert_close(ours.interval.lower, number(row, "lower"), &row["lower"]);
+        assert_close(ours.interval.upper, number(row, "upper"), &row["upper"]);
+    }
+
+    #[test]
+    fn mid_p_and_clopper_pearson_agree_with_statsmodels() {
+        let fixture = fixture();
+        for row in rows(&fixture, "mid_p") {
+            let (b, c) = (count(row, "b"), count(row, "c"));
+            let ours = harm_p(&Pairs::new(b + c, b, c).unwrap());
+            assert_close(ours, number(row, "p"), row);
+        }
+        for row in rows(&fixture, "proportion") {
+            let ours = proportion_limits(count(row, "k"), count(row, "n"), 0.05).unwrap();
+            assert_close(ours.lower, number(row, "lower"), row);
+            assert_close(ours.upper, number(row, "upper"), row);
+        }
+    }
+
+    #[test]
+    fn graded_scores_agree_with_scipy_alone_and_in_clusters() {
+        for row in rows(&fixture(), "graded") {
+            let values = list(row, "values");
+            let clusters = row["groups"].as_array().map(|groups| {
+                let of: Vec<usize> = groups
+                    .iter()
+                    .map(|g| g.as_u64().unwrap() as usize)
+                    .collect();
+                let count = of.iter().max().unwrap() + 1;
+                Clusters::new(of, count).unwrap()
+            });
+            let reach = number(row, "reach");
+            let ours = mean_difference(&values, reach, 0.05, clusters.as_ref()).unwrap();
+            assert_close(ours.mean, number(row, "mean"), &row["mean"]);
+            assert_close(ours.interval.lower, number(row, "lower"), &row["lower"]);
+            assert_close(ours.interval.upper, number(row, "upper"), &row["upper"]);
+            assert_close(ours.harm_p, number(row, "harm_p"), &row["harm_p"]);
+            assert_close(ours.design_effect, number(row, "deff"), &row["deff"]);
+        }
+    }
+
+    #[test]
+    fn ratios_agree_with_the_numeric_gradient_and_the_summed_distribution() {
+        let fixture = fixture();
+        for row in rows(&fixture, "mean_ratio") {
+            let (x, y) = (list(row, "candidate"), list(row, "baseline"));
+            let ours = mean_ratio(&x, &y, 0.05, None).unwrap();
+            // The reference's gradient is a difference quotient: good to about 1e-9 of the width.
+            assert_ratio(&ours, row);
+        }
+        for row in rows(&fixture, "quantile_ratio") {
+            let (x, y) = (list(row, "candidate"), list(row, "baseline"));
+            assert_ratio(
+                &quantile_ratio(&x, &y, number(row, "q"), 0.05).unwrap(),
+                row,
+            );
+        }
+    }
+
+    #[test]
+    fn holm_agrees_with_statsmodels() {
+        for row in rows(&fixture(), "holm") {
+            for (ours, theirs) in holm(&list(row, "p")).into_iter().zip(list(row, "adjusted")) {
+                assert_close(ours, theirs, row);
+            }
+        }
+    }
+
+    #[test]
+    fn looks_agree_with_the_multivariate_normal_and_with_print() {
+        let fixture = fixture();
+        let constant = |looks: u32| {
+            let levels = look_levels(looks, 0.05).unwrap();
+            assert!(levels.is_sorted());
+            quantile(1.0 - levels[looks as usize - 1])
+        };
+        for row in rows(&fixture, "obrien_fleming") {
+            let ours = constant(count(row, "looks") as u32);
+            // The reference integrates by quasi-Monte-Carlo beyond two dimensions.
+            assert!(
+                (ours - number(row, "constant")).abs() < 1e-5,
+                "{ours} {row}"
+            );
+        }
+        for row in rows(&fixture, "obrien_fleming_printed") {
+            let (looks, printed) = (row[0].as_u64().unwrap(), row[1].as_f64().unwrap());
+            let ours = constant(looks as u32);
+            assert!(
+                (ours - printed).abs() < 6e-4,
+                "{looks}: {ours}, printed {printed}"
+            );
+        }
+        assert!(look_levels(0, 0.05).is_err() && look_levels(11, 0.05).is_err());
+    }
+
+    #[test]
+    fn clusters_of_one_cost_nothing_and_copies_cost_their_number() {
+        let values: Vec<f64> = (0..60).map(|i| f64::from(i % 3) - 1.0).collect();
+        let singles = Clusters::new((0..60).collect(), 60).unwrap();
+        assert_close(singles.design_effect(&values), 60.0 / 59.0, &Value::Null);
+        let copies: Vec<f64> = values.iter().flat_map(|x| [*x; 4]).collect();
+        let groups = Clusters::new((0..240).map(|i| i / 4).collect(), 60).unwrap();
+        assert_close(
+            groups.design_effect(&copies),
+            4.0 * 60.0 / 59.0,
+            &Value::Null,
+        );
+        let pairs = Pairs::new(400, 20, 60).unwrap();
+        let worth = pairs.shrunk(4.0);
+        let fewer = Pairs::new(100, 5, 15).unwrap();
+        assert_eq!(score(worth, -0.02), score(&fewer, -0.02));
+        assert_eq!(harm_p(worth), harm_p(&fewer));
+    }
+
+    #[test]
+    fn impossible_samples_are_refused() {
+        assert!(mean_difference(&[], 1.0, 0.05, None).is_err());
+        assert!(mean_difference(&[1.5], 1.0, 0.05, None).is_err());
+        assert!(mean_difference(&[f64::NAN], 1.0, 0.05, None).is_err());
+        assert!(mean_ratio(&[1.0, 2.0], &[0.0, 0.0], 0.05, None).is_err());
+        assert!(mean_ratio(&[1.0, -2.0], &[1.0, 1.0], 0.05, None).is_err());
+        assert!(mean_ratio(&[1.0, f64::INFINITY], &[1.0, 1.0], 0.05, None).is_err());
+        assert!(quantile_ratio(&[1.0], &[0.0], 0.95, 0.05).is_err());
+        assert!(quantile_ratio(&[1.0], &[1.0], 1.0, 0.05).is_err());
+        assert!(Clusters::new(vec![0, 3], 2).is_err() && Clusters::new(vec![], 2).is_err());
+    }
+}

@@ -17,7 +17,7 @@ fn two_versions() -> (Project, [Version; 2]) {
     let project = Project::new();
     let one = project.first("1");
     let two = project.version("2");
-    project.judge(&two, Some(&one), [0..0, 0..0]);
+    project.judge(&two, Some(&one), [0..1, 0..1]);
     project
         .env
         .run(&format!("model promote {two} --to production"))

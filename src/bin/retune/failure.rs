@@ -349,6 +349,10 @@ impl From<JudgeError> for Failure {
             JudgeError::Evaluate(error) => error.into(),
             JudgeError::Registry(error) => error.into(),
             missing @ JudgeError::NoReport { .. } => Self::from_error(Exit::GateInvalid, &missing),
+            usage @ (JudgeError::Anchor(_) | JudgeError::FreeLook) => {
+                Self::from_error(Exit::Usage, &usage)
+            }
+            lost @ JudgeError::Contended(_) => Self::from_error(Exit::LostRace, &lost),
         }
     }
 }

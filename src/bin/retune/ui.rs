@@ -216,6 +216,13 @@ fn style(bounded: bool, unit: Unit) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
+/// A view's JSON document as text.
+pub(crate) fn document<V: View>(view: &V) -> Result<String, String> {
+    let mut text = Vec::new();
+    json(V::SCHEMA, view, &mut text).map_err(|error| error.to_string())?;
+    String::from_utf8(text).map_err(|error| error.to_string())
+}
+
 fn json<V: View>(schema: &str, view: &V, out: &mut Vec<u8>) -> io::Result<()> {
     let mut document = Map::new();
     document.insert("schema".to_owned(), Value::String(schema.to_owned()));

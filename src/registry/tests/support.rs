@@ -227,6 +227,7 @@ pub(super) fn proof(version: &Version, baseline: Option<&Version>) -> Proof {
         candidate: Some(Judged::from(version)),
         datasets: vec![version.manifest.dataset.id],
         baseline: baseline.map(Judged::from),
+        waiver: None,
     }
 }
 

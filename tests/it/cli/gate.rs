@@ -326,3 +326,273 @@ fn faulty_files_are_usage_errors_with_every_fault() {
     --- exit 2
     ");
 }
+
+const HOSTILE: &str =
+    "</script><img src=x onerror=alert(1)> & \\\"quotes\\\" | pipe `tick` @someone #1 <!-- ";
+
+/// Two versions, of which the second has a quarter of the `refund` cases wrong that the first has right.
+fn slice_scene() -> (Scene, Version, Version) {
+    let scene = Scene::new();
+    let env = &scene.project.env;
+    let case = |index: usize| {
+        let label = if index.is_multiple_of(2) {
+            "refund"
+        } else {
+            "where"
+        };
+        let text = if index == 0 { HOSTILE } else { "case" };
+        format!(
+            "{{\"id\":\"t{index:03}\",\"text\":\"{text} {index}\",\"label\":\"{label}\",\"metadata\":{{\"locale\":\"l{}\"}}}}\n",
+            index % 3
+        )
+    };
+    env.write("cases.jsonl", (0..300).map(case).collect::<String>());
+    env.write(
+        "gate.yaml",
+        format!("{POLICY}slices: {{by: [label, metadata.locale]}}\noverrides: {{allow: [fail], approvers: 1, expires: 14d}}\n"),
+    );
+    let (old, new) = (scene.version("old", "row"), scene.version("new", "row"));
+    scene.report(&old, |index| index == 1);
+    scene.report(&new, |index| index.is_multiple_of(8));
+    (scene, old, new)
+}
+
+#[test]
+fn a_harmed_slice_is_told_and_reported_in_every_format() {
+    let (scene, old, new) = slice_scene();
+    let against = format!("--against {old}");
+    assert_snapshot!(scene.check(&new, &against), @"
+    $ retune gate check support@20261123-820c2fff3527 --suite suite.yaml --against support@20261123-3d57e6ef93c1
+    FAIL  support@20261123-820c2fff3527 against support@20261123-3d57e6ef93c1
+
+      FAIL  accuracy: less than 2 points worse than support@20261123-3d57e6ef93c1
+        accuracy    99.7 % → 87.3 %
+        difference  −12.3 points, 90 % interval −15.9 to −9.4
+        cases       1 improved, 38 regressed, 261 the same
+
+      slices      5 tested, 4 harmed, 0 too small to test
+
+      because criterion accuracy against the adapter 49373e2740c5 on base ec311b938f29: 1 improved, 38 regressed of 300: worse (p = 0)
+      because slice label=refund of criterion accuracy: 0 improved, 38 regressed of 150: worse (p = 0 after Holm's correction)
+      because slice metadata.locale=l0 of criterion accuracy: 0 improved, 13 regressed of 100: worse (p = 0.000244141 after Holm's correction)
+      because slice metadata.locale=l1 of criterion accuracy: 1 improved, 12 regressed of 100: worse (p = 0.001831055 after Holm's correction)
+      because slice metadata.locale=l2 of criterion accuracy: 0 improved, 13 regressed of 100: worse (p = 0.000244141 after Holm's correction)
+      note 5 of 5 slices have too few cases to show a drop of 10.0 points, which takes 201; 0 of them too few to be tested at all
+
+      suite     sha256:406fbc3f189dfac0cda7568e9d3d4e8adf0261b84175f44e8df7e597762a5262
+      policy    sha256:a38045b0ee891f8d72ec78c39303be22dd13e66ed108d49b29dc49227d20d09f
+      evidence  sha256:8b4e86c5c8055b3f1cc86f08db2818298e7d571cd6edd194bcd06d30442cfd8f
+    --- exit 11
+    ");
+    let report = |kind: &str| {
+        let output = format!("out.{kind}");
+        let line = format!("gate show {new} --suite suite.yaml --report {kind} --output {output}");
+        scene.project.env.run(&line).ok();
+        let text = std::fs::read_to_string(scene.project.env.path(&output)).unwrap();
+        // Left for people to look at, in browsers and with the formats' own checkers.
+        let kept = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gate.{kind}"));
+        std::fs::write(kept, &text).unwrap();
+        text
+    };
+    let json: serde_json::Value = serde_json::from_str(&report("json")).unwrap();
+    assert_eq!(json["schema"], "retune.gate-verdict/1");
+    assert_eq!(json["slices"].as_array().unwrap().len(), 5);
+
+    let sarif: serde_json::Value = serde_json::from_str(&report("sarif")).unwrap();
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    let cases: Vec<_> = results
+        .iter()
+        .filter(|result| result["ruleId"] == "gate/regressed-case")
+        .collect();
+    assert_eq!(cases.len(), 38);
+    let place = &cases[1]["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "cases.jsonl");
+    assert_eq!(place["region"]["startLine"], 9, "t008 is on line 9");
+
+    let junit = report("junit");
+    assert!(junit.contains("<failure type=\"SLICE\""), "{junit}");
+    assert!(junit.contains("tests=\"7\" failures=\"5\""), "{junit}");
+
+    let html = report("html");
+    assert!(
+        !html.contains("<img") && !html.contains("</script>"),
+        "data is text"
+    );
+    assert!(html.contains("&lt;img src=x onerror=alert(1)&gt;"));
+    for word in ["http:", "https:", "url(", "<script", "@import"] {
+        assert!(
+            !html.contains(word),
+            "{word}: the page needs nothing from elsewhere"
+        );
+    }
+    for part in [
+        "<svg",
+        "label=refund",
+        "prefers-color-scheme: dark",
+        "harmed",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+
+    let markdown = report("markdown");
+    assert!(
+        markdown.starts_with("<!-- retune-gate -->\n## ❌ FAIL"),
+        "{markdown}"
+    );
+    assert!(!markdown.contains("<img") && !markdown.contains("@someone"));
+    assert!(markdown.contains("\\`tick\\`") && markdown.contains("\\| pipe"));
+}
+
+#[test]
+fn a_waiver_names_people_and_lets_the_alias_move() {
+    let (scene, old, new) = slice_scene();
+    let env = &scene.project.env;
+    scene.check(&old, "--against majority");
+    env.run(&format!(
+        "eval suite.yaml --model {old} --baseline majority"
+    ))
+    .ok();
+    scene.check(&old, "--against majority").ok();
+    env.run(&format!("model promote {old} --to production"))
+        .ok();
+    assert_eq!(scene.check(&new, "--against :production").code, Some(11));
+    let promote = format!("model promote {new} --to production");
+    assert_eq!(env.run(&promote).code, Some(11));
+    let waive = |rest: &[&str]| {
+        let reference = new.to_string();
+        let head = [
+            "gate",
+            "waive",
+            &reference,
+            "--reason",
+            "ships with a label fix",
+        ];
+        env.run_args(&[&head[..], rest].concat())
+    };
+    assert_eq!(waive(&[]).code, Some(2), "an approver is missing");
+    assert_eq!(
+        waive(&["--approver", "Ana <ana@example.org>"]).code,
+        Some(2),
+        "not oneself"
+    );
+    let ben = ["--approver", "Ben <ben@example.org>"];
+    waive(&[&ben[..], &["--dry-run"]].concat()).ok();
+    assert_eq!(env.run(&promote).code, Some(11), "a dry run waives nothing");
+    assert_snapshot!(waive(&ben), @"
+    $ retune gate waive support@20261123-820c2fff3527 --reason ships with a label fix --approver Ben <ben@example.org>
+    WAIVED  FAIL of support@20261123-820c2fff3527
+      by        Ana <ana@example.org>
+      approved  Ben <ben@example.org>
+      because   ships with a label fix
+      until     2026-12-07T09:30:00Z
+      evidence  sha256:8b4e86c5c8055b3f1cc86f08db2818298e7d571cd6edd194bcd06d30442cfd8f
+    ");
+    let output = scene.check(&new, "--against :production").ok();
+    assert!(output.stdout.starts_with("WAIVED FAIL"), "{output}");
+    let json = scene
+        .check(&new, "--against :production --format json")
+        .ok()
+        .json();
+    assert_eq!(
+        (&json["verdict"], &json["waiver"]["verdict"]),
+        (&"FAIL".into(), &"FAIL".into())
+    );
+    env.run(&promote).ok();
+}
+
+#[test]
+fn decisions_on_a_suite_are_counted_whatever_it_is_called() {
+    let scene = Scene::new();
+    let env = &scene.project.env;
+    let shared = |decisions: u32| {
+        let design =
+            format!("design: {{reuse: {{spend: 0.05, decisions: {decisions}}}}}\ncriteria:");
+        env.write(
+            "gate.yaml",
+            POLICY.replace("criteria:", &design).replace("0.02", "0.1"),
+        )
+    };
+    shared(2);
+    let old = scene.version("old", "row");
+    scene.report(&old, |index| index < 30);
+    let against = format!("--against {old} --format json");
+    let versions: Vec<Version> = ["a", "b", "c"]
+        .into_iter()
+        .map(|name| {
+            let version = scene.version(name, "row");
+            scene.report(&version, |index| index < 29);
+            version
+        })
+        .collect();
+    let free = scene.check(&versions[0], &format!("{against} --dry-run"));
+    assert_eq!(free.code, Some(2), "{free}");
+    let first = scene.check(&versions[0], &against).ok().json();
+    assert_eq!(first["decision"], 1);
+    let again = scene.check(&versions[0], &against).ok().json();
+    assert_eq!(
+        again["evidence"], first["evidence"],
+        "the same question is the same decision"
+    );
+    // A new name measures the same.
+    env.write(
+        "suite.yaml",
+        "version: 1\nname: renamed\ntask: classification\ncases: cases.jsonl\n",
+    );
+    scene.report(&old, |index| index < 30);
+    scene.report(&versions[1], |index| index < 29);
+    scene.report(&versions[2], |index| index < 29);
+    assert_eq!(
+        scene.check(&versions[1], &against).ok().json()["decision"],
+        2
+    );
+    let spent = scene.check(&versions[2], &against);
+    assert_eq!(spent.code, Some(13), "{spent}");
+    assert_eq!(spent.json()["reasons"][0]["code"], "budget-spent");
+    // The suite is sealed: counts, no cases.
+    let line = format!("gate show {} --report html --output gate.html", versions[0]);
+    env.run(&line).ok();
+    let html = std::fs::read_to_string(env.path("gate.html")).unwrap();
+    assert!(html.contains("sealed") && !html.contains("<article"));
+}
+
+#[test]
+fn the_promises_are_kept() {
+    let scene = Scene::new();
+    let output = scene
+        .project
+        .env
+        .run("gate selftest --repetitions 200 --format json")
+        .ok()
+        .json();
+    assert_eq!(output["kept"], true);
+    assert_eq!(output["promises"].as_array().unwrap().len(), 12);
+}
+
+#[test]
+fn a_flipped_byte_of_anything_behind_a_verdict_is_an_integrity_error() {
+    let (scene, old, new) = slice_scene();
+    let json = scene
+        .check(&new, &format!("--against {old} --format json"))
+        .json();
+    for digest in [
+        &json["evidence"],
+        &json["policy"],
+        &json["suite"],
+        &json["candidate"]["report"],
+        &json["baselines"][0]["report"],
+    ] {
+        let digest = digest.as_str().unwrap().parse().unwrap();
+        let path = scene.project.store.path_of(&digest);
+        let sound = std::fs::read(&path).unwrap();
+        let mut bytes = sound.clone();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let output = scene.project.env.run(&format!("gate show {new}"));
+        assert_eq!(output.code, Some(14), "{output}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, sound).unwrap();
+    }
+    scene.project.env.run(&format!("gate show {new}")).ok();
+}

@@ -38,7 +38,7 @@ fn a_version_goes_to_production_and_back() {
     ");
 
     let two = project.version("2");
-    project.judge(&two, Some(&one), [0..0, 0..0]);
+    project.judge(&two, Some(&one), [0..1, 0..1]);
     let promote = format!("model promote {two} --to production --reason better");
     assert_snapshot!(project.env.run(&promote), @"
     $ retune model promote support@20261123-2f14da051d69 --to production --reason better
@@ -119,18 +119,18 @@ fn evidence_about_something_else_promotes_nothing() {
     let project = Project::new();
     let one = project.first("1");
     let (two, three) = (project.version("2"), project.version("3"));
-    let about_two = project.judge(&two, Some(&one), [0..0, 0..0]);
+    let about_two = project.judge(&two, Some(&one), [0..1, 0..1]);
     let promote = format!("model promote {three} --to production --evidence {about_two}");
     assert_snapshot!(project.env.run(&promote), @"
-    $ retune model promote support@20261123-8acdf6904271 --to production --evidence sha256:a55bfc14d4f981cd22c2dd96394e9e911c5d4cf04087fdabaca5cb5c888a286d
+    $ retune model promote support@20261123-8acdf6904271 --to production --evidence sha256:12b74dbce5fd44e754ff6c8ad16a7d413b2479631c77bd6a8b86856bda176a27
     --- stderr
     error: cannot promote support@20261123-8acdf6904271 to production
-      caused by: evidence sha256:a55bfc14d4f981cd22c2dd96394e9e911c5d4cf04087fdabaca5cb5c888a286d is about adapter e8a8084eb75a on base ec311b938f29; version 20261123-8acdf6904271 is adapter a5d6fbaa38c1 on base ec311b938f29
+      caused by: evidence sha256:12b74dbce5fd44e754ff6c8ad16a7d413b2479631c77bd6a8b86856bda176a27 is about adapter e8a8084eb75a on base ec311b938f29; version 20261123-8acdf6904271 is adapter a5d6fbaa38c1 on base ec311b938f29
       hint: judge it: retune gate check support@20261123-8acdf6904271 --against :production --suite SUITE
     --- exit 13
     ");
     // Production moves on; what was judged against the version before does not count any more.
-    project.judge(&three, Some(&one), [0..0, 0..0]);
+    project.judge(&three, Some(&one), [0..1, 0..1]);
     project
         .env
         .run(&format!("model promote {two} --to production"))
@@ -139,7 +139,7 @@ fn evidence_about_something_else_promotes_nothing() {
     $ retune model promote support@20261123-8acdf6904271 --to production
     --- stderr
     error: cannot promote support@20261123-8acdf6904271 to production
-      caused by: evidence sha256:611ac8f114d619754318d602f4c08d1c641fb89418573e18737235710be83a50 was judged against 20261123-dd9f379a1d9f; production is now 20261123-2f14da051d69
+      caused by: evidence sha256:e1da9c6f89bdb1842f16976d45c3232f842c1932320bf78f00e731686ffeba68 was judged against 20261123-dd9f379a1d9f; production is now 20261123-2f14da051d69
       hint: judge it: retune gate check support@20261123-8acdf6904271 --against :production --suite SUITE
     --- exit 13
     ");
@@ -221,7 +221,7 @@ fn a_flipped_adapter_byte_or_a_changed_report_promotes_nothing() {
     let project = Project::new();
     let one = project.first("1");
     let two = project.version("2");
-    let evidence = project.judge(&two, Some(&one), [0..0, 0..0]);
+    let evidence = project.judge(&two, Some(&one), [0..1, 0..1]);
     let promote = format!("model promote {two} --to production");
     let adapter = two.manifest.adapter.files[0].sha256;
     let report = gate::Evidence::load(&project.store, &evidence)

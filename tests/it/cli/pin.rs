@@ -237,7 +237,7 @@ fn an_alias_is_followed_only_when_asked() {
     ");
 
     let two = project.version("2");
-    project.judge(&two, Some(&one), [0..0, 0..0]);
+    project.judge(&two, Some(&one), [0..1, 0..1]);
     project
         .env
         .run(&format!("model promote {two} --to production"))

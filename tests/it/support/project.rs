@@ -7,7 +7,7 @@ use retune::dataset::{self, Options, SplitName};
 use retune::digest::Digest;
 use retune::document::{Source, canonical};
 use retune::eval::{Answer, Case, Report, ReportId, Subject, Suite};
-use retune::gate::{self, Arm, Evidence, EvidenceId, Policy, Verdict};
+use retune::gate::{self, Arm, Arms, Evidence, EvidenceId, Policy, Verdict};
 use retune::git::Identity;
 use retune::name::TenantName;
 use retune::progress::Silent;
@@ -185,7 +185,8 @@ impl Project {
     fn check(&self, version: &Version, candidate: &Arm, baselines: &[Arm]) -> Evidence {
         let policy = Source::new(Path::new("gate.yaml"), POLICY.to_owned());
         let policy = Policy::parse(&policy).unwrap();
-        let (_, evidence) = gate::check(&self.store, &policy, candidate, baselines).unwrap();
+        let arms = Arms::new(candidate.clone(), baselines.to_vec());
+        let (_, evidence) = gate::check(&self.store, &policy, &arms).unwrap();
         let document = evidence.document().unwrap();
         self.tenant()
             .add_evidence(version, &document, &self.act())
@@ -205,6 +206,7 @@ impl Project {
             id: format!("t{index:04}"),
             label: "yes".to_owned(),
             text: format!("text {index}"),
+            metadata: Default::default(),
         };
         let suite = Suite::new("intents".parse().unwrap(), (0..200).map(case).collect()).unwrap();
         suite.store(&self.store).unwrap();

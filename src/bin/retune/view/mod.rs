@@ -7,6 +7,7 @@ pub(crate) mod difference;
 pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod gate;
+pub(crate) mod gate_report;
 pub(crate) mod hook;
 pub(crate) mod init;
 pub(crate) mod lineage;

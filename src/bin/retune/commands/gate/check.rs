@@ -1,6 +1,6 @@
 //! `retune gate check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -11,6 +11,7 @@ use retune::reference::{ModelRef, ParseReferenceError, Selector};
 use retune::registry::Version;
 
 use super::exit_of;
+use super::report::ReportArgs;
 use crate::commands::eval::{enter, suite};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -22,10 +23,11 @@ Examples:
   retune gate check support@20261123-3f9a --against :production --suite suite.yaml
   retune gate check support@20261123-3f9a --against nearest-centroid --against majority --suite suite.yaml
   retune gate check support@20261123-3f9a --against support@20261101-77ab --suite suite.yaml --format json
+  retune gate check support@20261123-3f9a --against :production --suite suite.yaml --report sarif --output gate.sarif
 
 Judges from recorded reports (`retune eval` makes them); nothing is run.
 
-Exit codes: 0 PASS, 11 FAIL, 12 INCONCLUSIVE, 13 INVALID or a report is missing, 2 no outcome on so few cases could pass.";
+Exit codes: 0 PASS or WAIVED, 11 FAIL, 12 INCONCLUSIVE, 13 INVALID or a report is missing, 2 no outcome on so few cases could pass.";
 
 /// Judge a version against a baseline, and record the evidence.
 #[derive(Debug, clap::Args)]
@@ -48,6 +50,11 @@ pub(crate) struct Args {
     /// Exit 0 on INCONCLUSIVE too, where the policy says `on_inconclusive: warn`; the verdict stays
     #[arg(long, value_name = "OUTCOME", value_enum)]
     inconclusive: Option<Inconclusive>,
+    /// Which of the policy's looks at growing data this is, from 1
+    #[arg(long, value_name = "N")]
+    look: Option<u32>,
+    #[command(flatten)]
+    report: ReportArgs,
     /// Judge, but record nothing
     #[arg(long)]
     dry_run: bool,
@@ -93,19 +100,30 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
         .iter()
         .map(|against| baseline(against, args, &workspace))
         .collect::<Result<Vec<_>, _>>()?;
-    let checked = lifecycle::judge(&workspace, &policy, &suite, &candidate, &baselines)
-        .map_err(|error| missing(error, args, &candidate))?;
+    let checked = lifecycle::judge(
+        &workspace, &policy, &suite, &candidate, &baselines, args.look,
+    )
+    .map_err(|error| missing(error, args, &candidate))?;
     let verdict = checked.evidence.verdict;
     if let Some(remark) = another_policy(args, &policy, &workspace)? {
         session.ui.say(&remark);
     }
-    session.ui.emit(&Judged::new(
-        checked.id,
-        checked.evidence,
-        &policy,
-        args.dry_run,
-    ));
+    let waiver = match args.dry_run {
+        true => None,
+        false => lifecycle::waiver_of(&workspace, &candidate, checked.id, &checked.evidence)?,
+    };
+    let waived = waiver.is_some();
+    let (id, evidence) = (checked.id, checked.evidence);
+    let judged = Judged::new(id, evidence, &policy, waiver, args.dry_run);
+    let file = args
+        .suite
+        .as_deref()
+        .map(Path::new)
+        .filter(|path| path.is_file());
+    args.report.write(&judged, &policy, &workspace, file)?;
+    session.ui.emit(&judged);
     Ok(match verdict {
+        _ if waived => Exit::Done,
         Verdict::Inconclusive if lenient => Exit::Done,
         other => exit_of(other),
     })

@@ -1,8 +1,10 @@
 //! `retune gate plan`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use retune::gate::{self, Policy};
+use retune::eval::Suite;
+use retune::gate::{self, Occasion, Policy};
 use retune::pin::GATE_FILE;
 
 use crate::commands::eval::suite;
@@ -29,6 +31,15 @@ pub(crate) struct Args {
     /// A suite file or recorded suite, whose cases are counted
     #[arg(long, value_name = "SUITE", conflicts_with = "cases")]
     suite: Option<String>,
+    /// How many slices the policy's keys give, where no suite says it [default: 1]
+    #[arg(long, value_name = "N", conflicts_with = "suite")]
+    slices: Option<usize>,
+    /// Plan this of the policy's looks [default: the last]
+    #[arg(long, value_name = "N")]
+    look: Option<u32>,
+    /// Plan this decision on the suite, where the policy shares alpha among them [default: 1]
+    #[arg(long, value_name = "N")]
+    decision: Option<u32>,
     /// The gate's policy [default: gate.yaml of the project]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -39,11 +50,19 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
         Some(path) => Policy::read(path)?,
         None => Policy::read(&session.root().join(GATE_FILE))?,
     };
-    let cases = match &args.suite {
-        Some(text) => suite(&session.workspace(true)?, text)?.cases().len() as u64,
-        None => args.cases.unwrap_or_default(),
+    let (cases, slices) = match &args.suite {
+        Some(text) => {
+            let suite = suite(&session.workspace(true)?, text)?;
+            (suite.cases().len() as u64, slices(&policy, &suite))
+        }
+        None => (args.cases.unwrap_or_default(), args.slices.unwrap_or(1)),
     };
-    let plan = gate::plan(&policy, cases).map_err(|e| Failure::usage(e.to_string()))?;
+    let occasion = Occasion {
+        look: args.look,
+        decision: args.decision,
+    };
+    let plan =
+        gate::plan(&policy, cases, occasion, slices).map_err(|e| Failure::usage(e.to_string()))?;
     let planned = Planned::new(&policy, &plan);
     session.ui.emit(&planned);
     Ok(if planned.reachable() {
@@ -51,4 +70,16 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     } else {
         Exit::Usage
     })
+}
+
+/// How many slices the policy's keys give on this suite.
+fn slices(policy: &Policy, suite: &Suite) -> usize {
+    let keys = policy.slices().map(|slices| slices.by.as_slice());
+    let values = |key: &String| -> BTreeSet<_> {
+        suite.cases().iter().map(|case| case.value(key)).collect()
+    };
+    keys.unwrap_or_default()
+        .iter()
+        .map(|key| values(key).len())
+        .sum()
 }

@@ -1,8 +1,13 @@
 //! `retune gate show`.
 
-use retune::gate::{self, EvidenceId, Policy};
+use std::path::PathBuf;
+
+use retune::gate::{self, Policy};
+use retune::lifecycle;
 use retune::reference::ModelRef;
 
+use super::recorded;
+use super::report::ReportArgs;
 use crate::commands::eval::enter;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -14,6 +19,7 @@ Examples:
   retune gate show support:production
   retune gate show support@20261123-3f9a --format json | jq .comparisons
   retune gate show support@20261123-3f9a --evidence 9c1e44d0
+  retune gate show support@20261123-3f9a --report html --output gate.html
 
 Everything the evidence names is read again and judged again; nothing is taken on trust.
 
@@ -29,6 +35,11 @@ pub(crate) struct Args {
     /// Older evidence, by the beginning of its digest
     #[arg(long, value_name = "DIGEST")]
     evidence: Option<String>,
+    /// The suite file, so that reports can say on which line a case stands
+    #[arg(long, value_name = "FILE", requires = "report")]
+    suite: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportArgs,
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
@@ -36,29 +47,13 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     enter(&mut workspace, Some(&args.reference));
     let tenant = workspace.tenant();
     let version = tenant.resolve(&args.reference)?;
-    let recorded = tenant.evidence(&version)?;
-    let wanted = args.evidence.as_deref().unwrap_or_default();
-    let digits = wanted.strip_prefix("sha256:").unwrap_or(wanted);
-    let record = recorded
-        .iter()
-        .find(|record| record.id.hex().starts_with(digits))
-        .ok_or_else(|| none(&args.reference, recorded.len()))?;
-    let id = EvidenceId::from(record.id);
+    let id = recorded(&tenant, &version, &args.reference, args.evidence.as_deref())?;
     let evidence = gate::recheck(&workspace.store, &id)?;
     let policy = Policy::load(&workspace.store, &evidence.policy)?;
-    session.ui.emit(&Judged::shown(id, evidence, &policy));
+    let waiver = lifecycle::waiver_of(&workspace, &version, id, &evidence)?;
+    let judged = Judged::shown(id, evidence, &policy, waiver);
+    args.report
+        .write(&judged, &policy, &workspace, args.suite.as_deref())?;
+    session.ui.emit(&judged);
     Ok(Exit::Done)
-}
-
-fn none(reference: &ModelRef, others: usize) -> Failure {
-    let failure = Failure::new(
-        Exit::GateInvalid,
-        format!("there is no such evidence about {reference}"),
-    );
-    match others {
-        0 => failure.hint(format!(
-            "run `retune gate check {reference} --against BASELINE`"
-        )),
-        _ => failure.hint(format!("see what there is: retune model show {reference}")),
-    }
 }
