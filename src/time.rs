@@ -42,6 +42,12 @@ impl Timestamp {
         )
     }
 
+    /// The UTC time as `strftime` writes it; `None` when `format` is not one.
+    pub fn formatted(&self, format: &str) -> Option<String> {
+        let time = self.0.to_zoned(jiff::tz::TimeZone::UTC);
+        jiff::fmt::strtime::format(format, &time).ok()
+    }
+
     /// `YYYYMMDDTHHMMSSZ`: sorts like time and is safe in a file name.
     pub fn compact(&self) -> String {
         self.0.strftime("%Y%m%dT%H%M%SZ").to_string()

@@ -16,7 +16,7 @@ pub(super) fn render(
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_keep_trailing_newline(true);
     environment.add_template("card", TEMPLATE).map_err(failed)?;
-    let targets = match &config.target_modules {
+    let targets = match &config.lora.target_modules {
         TargetModules::AllLinear => "all linear modules".to_owned(),
         TargetModules::Suffixes(names) => format!("{} modules or suffixes", names.len()),
         TargetModules::Regex(pattern) => format!("modules matching {pattern}"),
@@ -26,14 +26,20 @@ pub(super) fn render(
         revision => record.base.revision,
         base_tree => record.base.tree.to_string(),
         tokenizer => record.tokenizer.to_string(),
+        chat_template => record.chat_template.map(|id| id.to_string()),
         dataset => record.dataset.map(|id| id.to_string()),
         run => record.run.map(|id| id.to_string()),
         labels => record.labels,
         mean => record.pooling == Pooling::Mean,
+        pooling => match record.pooling {
+            Pooling::Mean => "mean of all tokens",
+            Pooling::Cls => "[CLS] through the pooler",
+            Pooling::Last => "the last token",
+        },
         max_length => record.max_length,
-        r => config.r,
-        alpha => config.lora_alpha,
-        dropout => config.lora_dropout,
+        r => config.lora.r,
+        alpha => config.lora.alpha,
+        dropout => config.lora.dropout,
         targets => targets,
     };
     let template = environment.get_template("card").map_err(failed)?;

@@ -1,5 +1,6 @@
 //! What can be wrong with an adapter.
 
+use crate::base::{CheckpointError, LoraError};
 use crate::document::canonical::CanonicalError;
 use crate::fsio::FileError;
 use crate::store::{StoreError, TreeId};
@@ -37,6 +38,31 @@ pub enum AdapterError {
         /// What would do.
         supported: String,
     },
+    /// A configuration that selects none of the adapter's own modules, or that cannot be applied.
+    #[error("adapter_config.json does not fit adapter_model.safetensors")]
+    Selection(#[from] LoraError),
+    /// The base's weights.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Base and adapter that do not make one model, or one that cannot be told.
+    #[error("adapter and base cannot be merged: {0}")]
+    Misfit(String),
+    /// An adapter that a server cannot load, or would load as another one.
+    #[error("{server} cannot serve this adapter: {}", faults.join("; and "))]
+    Profile {
+        /// The server.
+        server: &'static str,
+        /// Everything that stands against it.
+        faults: Vec<String>,
+    },
+    /// A merged tensor that cannot be stored.
+    #[error("merged tensor {name} {why}")]
+    Merged {
+        /// The tensor.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
     /// Not a safetensors file.
     #[error("adapter_model.safetensors cannot be read: {0}")]
     Format(String),
@@ -48,6 +74,11 @@ pub enum AdapterError {
         /// What is wrong.
         why: String,
     },
+    /// Factors as they were before the first step.
+    #[error(
+        "every lora_B of the adapter is zero: it changes nothing, so nothing was trained or nothing was saved"
+    )]
+    Untrained,
     /// Values on disk that are not those in memory.
     #[error("the adapter that was read back is not the one that was written: {0}")]
     Differs(String),

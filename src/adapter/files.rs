@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use super::config_file::CONFIG;
+use super::tensors::MODEL;
 use super::{
-    AdapterConfig, AdapterError, RetuneRecord, Tensors, card, read_tensors, write_tensors,
+    AdapterConfig, AdapterError, AdapterTask, Parts, RetuneRecord, Tensors, card, factors,
+    read_tensors, write_tensors,
 };
 use crate::digest::Digest;
 use crate::fsio::{self, PendingDir};
@@ -14,10 +17,9 @@ crate::typed_id!(
     AdapterId
 );
 
-const CONFIG: &str = "adapter_config.json";
-const MODEL: &str = "adapter_model.safetensors";
 const CARD: &str = "README.md";
 const RECORD: &str = "retune.json";
+const TEMPLATE: &str = "chat_template.jinja";
 
 /// A LoRA adapter with its classification head.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,18 +30,24 @@ pub struct Adapter {
     pub tensors: Tensors,
     /// Our own record.
     pub record: RetuneRecord,
+    /// The template that its conversations were rendered with: whoever serves the adapter must use it.
+    pub chat_template: Option<String>,
 }
 
 impl Adapter {
     /// The files of the directory, by name. The same adapter gives the same bytes.
-    pub fn files(&self) -> Result<[(&'static str, Vec<u8>); 4], AdapterError> {
+    pub fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, AdapterError> {
         self.check()?;
-        Ok([
+        let mut files = vec![
             (CARD, card::render(&self.config, &self.record)?.into_bytes()),
             (CONFIG, self.config.to_bytes()?),
             (MODEL, write_tensors(&self.tensors)?),
             (RECORD, self.record.to_bytes()?),
-        ])
+        ];
+        if let Some(template) = &self.chat_template {
+            files.push((TEMPLATE, template.clone().into_bytes()));
+        }
+        Ok(files)
     }
 
     /// The identity of [`files`](Self::files), and their list.
@@ -87,10 +95,19 @@ impl Adapter {
     fn from_files(
         read: impl Fn(&'static str) -> Result<Vec<u8>, AdapterError>,
     ) -> Result<Self, AdapterError> {
+        let record = RetuneRecord::parse(&read(RECORD)?)?;
+        let chat_template = match record.chat_template {
+            Some(_) => {
+                let text = String::from_utf8(read(TEMPLATE)?);
+                Some(text.map_err(|_| contradiction("names a chat template that is not UTF-8"))?)
+            }
+            None => None,
+        };
         let adapter = Self {
             config: AdapterConfig::parse(&read(CONFIG)?)?,
             tensors: read_tensors(&read(MODEL)?)?,
-            record: RetuneRecord::parse(&read(RECORD)?)?,
+            record,
+            chat_template,
         };
         adapter.check()?;
         Ok(adapter)
@@ -118,23 +135,52 @@ impl Adapter {
         Ok(())
     }
 
-    /// The head must have a row per label, and the factors the rank of the configuration.
+    /// The tensors by module, checked against the configuration.
+    pub fn parts(&self) -> Result<Parts<'_>, AdapterError> {
+        factors::parts(&self.config, &self.tensors)
+    }
+
+    /// Tensors and configuration must fit, something must have been learnt, and the head must have a row per label.
     fn check(&self) -> Result<(), AdapterError> {
         let labels = self.record.labels.len();
-        for (name, (shape, _)) in &self.tensors {
-            if name == "base_model.model.classifier.weight" && shape.first() != Some(&labels) {
+        if (self.config.task == Some(AdapterTask::SeqCls)) == (labels == 0) {
+            return Err(contradiction(
+                "names labels, and the task has none, or the other way round",
+            ));
+        }
+        let template = self.chat_template.as_ref();
+        if template.map(|text| Digest::of(text.as_bytes())) != self.record.chat_template {
+            return Err(contradiction("names another chat_template.jinja"));
+        }
+        let parts = self.parts()?;
+        if parts.adapted.values().all(|factors| is_zero(factors.b)) {
+            return Err(AdapterError::Untrained);
+        }
+        let heads = HEADS
+            .iter()
+            .filter_map(|name| parts.whole.get_key_value(name));
+        for (name, (shape, _)) in heads {
+            if shape.first() != Some(&labels) {
                 let why = format!("names {labels} labels, but {name} has shape {shape:?}");
                 return Err(AdapterError::Contradiction(why));
-            }
-            if name.ends_with(".lora_A.weight") && shape.first() != Some(&self.config.r) {
-                let why = format!(
-                    "of shape {shape:?} does not have the rank {}",
-                    self.config.r
-                );
-                let name = name.clone();
-                return Err(AdapterError::Tensor { name, why });
             }
         }
         Ok(())
     }
 }
+
+/// `B` begins at zero, and the first step moves it.
+fn is_zero(b: &[f32]) -> bool {
+    b.iter().all(|value| *value == 0.0)
+}
+
+fn contradiction(why: &str) -> AdapterError {
+    AdapterError::Contradiction(why.to_owned())
+}
+
+/// The last layer of a classifier's head, in every architecture.
+const HEADS: [&str; 3] = [
+    "classifier.weight",
+    "score.weight",
+    "classifier.out_proj.weight",
+];

@@ -12,9 +12,9 @@ const SCHEMA: &str = "retune.adapter/1";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetuneRecord {
-    /// The class names, in the order of the logits.
+    /// The class names, in the order of the logits; none of a language model.
     pub labels: Vec<String>,
-    /// What stands for a whole sequence.
+    /// What stands for a whole sequence, in classification.
     pub pooling: Pooling,
     /// Longest sequence in training, in tokens.
     pub max_length: usize,
@@ -22,6 +22,9 @@ pub struct RetuneRecord {
     pub base: BaseReference,
     /// The digest of the base's `tokenizer.json`.
     pub tokenizer: Digest,
+    /// The digest of `chat_template.jinja` beside it, where conversations were trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_template: Option<Digest>,
     /// The dataset's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<Digest>,
@@ -59,8 +62,8 @@ impl RetuneRecord {
 
     fn check(&self) -> Result<(), AdapterError> {
         let fault = |why: &str| Err(AdapterError::Contradiction(why.to_owned()));
-        if self.labels.len() < 2 {
-            return fault("names fewer than two labels");
+        if self.labels.len() == 1 {
+            return fault("names one label; a classifier needs two");
         }
         let mut names: Vec<&String> = self.labels.iter().collect();
         names.sort();

@@ -6,11 +6,13 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::AdapterError;
+use super::storage::Storage;
 
 /// Tensors by PEFT name: shape and row-major values.
 pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-const PREFIX: &str = "base_model.model.";
+pub(super) const MODEL: &str = "adapter_model.safetensors";
+pub(super) const PREFIX: &str = "base_model.model.";
 
 /// The file's bytes: f32, metadata `{"format": "pt"}`, tensors ordered as Python's safetensors orders them.
 pub fn write_tensors(tensors: &Tensors) -> Result<Vec<u8>, AdapterError> {
@@ -32,24 +34,49 @@ pub fn write_tensors(tensors: &Tensors) -> Result<Vec<u8>, AdapterError> {
     safetensors::serialize(views, Some(metadata)).map_err(format)
 }
 
-/// Reads the file's bytes. Tensors must be f32, PEFT-named, finite and not empty, and factors must come in fitting pairs.
+/// Reads the file's bytes. Tensors must be PEFT-named, finite and not empty, and factors must come in fitting pairs.
+///
+/// f16 and bf16 are widened, which is exact. Names with the adapter's name inside (`.default.`), as some tools leave it,
+/// are read as without it.
 pub fn read_tensors(bytes: &[u8]) -> Result<Tensors, AdapterError> {
     let file =
         SafeTensors::deserialize(bytes).map_err(|error| AdapterError::Format(error.to_string()))?;
     let mut tensors = Tensors::new();
     for (name, view) in file.iter() {
-        if view.dtype() != Dtype::F32 {
-            return Err(fault(
-                name,
-                &format!("is stored as {:?}; only F32 is read", view.dtype()),
-            ));
+        let Some(stored) = Storage::of(view.dtype()) else {
+            let found = view.dtype();
+            let why = format!("is stored as {found:?}; only F32, F16 and BF16 are read");
+            return Err(fault(name, &why));
+        };
+        let values = stored.widen(view.data());
+        let plain = without_adapter_name(name);
+        let tensor = (view.shape().to_vec(), values);
+        if tensors.insert(plain, tensor).is_some() {
+            return Err(fault(name, "is there twice, with and without `default`"));
         }
-        let (chunks, _) = view.data().as_chunks::<4>();
-        let values = chunks.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        tensors.insert(name.to_owned(), (view.shape().to_vec(), values));
     }
     check(&tensors)?;
     Ok(tensors)
+}
+
+/// PEFT leaves the adapter's name out: `….lora_A.default.weight` is `….lora_A.weight`.
+fn without_adapter_name(name: &str) -> String {
+    const NAMED: [(&str, &str); 3] = [
+        (".lora_A.default.weight", ".lora_A.weight"),
+        (".lora_B.default.weight", ".lora_B.weight"),
+        (".lora_magnitude_vector.default", ".lora_magnitude_vector"),
+    ];
+    // In a live model the magnitude is a module with a weight.
+    let name = name.replace(
+        ".lora_magnitude_vector.default.weight",
+        ".lora_magnitude_vector.default",
+    );
+    let plain = NAMED
+        .iter()
+        .find_map(|(named, plain)| Some(format!("{}{plain}", name.strip_suffix(named)?)));
+    plain
+        .unwrap_or(name)
+        .replace(".modules_to_save.default.", ".")
 }
 
 fn check(tensors: &Tensors) -> Result<(), AdapterError> {
@@ -100,7 +127,7 @@ fn check_partner(name: &str, shape: &[usize], tensors: &Tensors) -> Result<(), A
     }
 }
 
-fn fault(name: &str, why: &str) -> AdapterError {
+pub(super) fn fault(name: &str, why: &str) -> AdapterError {
     AdapterError::Tensor {
         name: name.to_owned(),
         why: why.to_owned(),

@@ -18,6 +18,10 @@ pub struct Checkpoint {
     pub config: Vec<u8>,
     /// The bytes of `tokenizer.json`.
     pub tokenizer: Vec<u8>,
+    /// The bytes of `tokenizer_config.json`, where there is one.
+    pub tokenizer_config: Option<Vec<u8>>,
+    /// The bytes of `chat_template.jinja`, where there is one.
+    pub chat_template: Option<Vec<u8>>,
     /// The safetensors files that together hold the weights.
     pub shards: Vec<PathBuf>,
 }
@@ -28,6 +32,8 @@ impl Checkpoint {
         Ok(Self {
             config: read(&dir.join("config.json"))?,
             tokenizer: read(&dir.join("tokenizer.json"))?,
+            tokenizer_config: optional(&dir.join("tokenizer_config.json"))?,
+            chat_template: optional(&dir.join("chat_template.jinja"))?,
             shards: shards(dir)?,
         })
     }
@@ -61,6 +67,10 @@ fn shard_names(index: &[u8]) -> Result<BTreeSet<String>, String> {
         None if names.is_empty() => Err("it names no shard".to_owned()),
         None => Ok(names),
     }
+}
+
+fn optional(path: &Path) -> Result<Option<Vec<u8>>, CheckpointError> {
+    path.is_file().then(|| read(path)).transpose()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {

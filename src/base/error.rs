@@ -96,19 +96,49 @@ pub enum LoraError {
     /// A pattern that selects nothing.
     #[error("{key} {pattern:?} matches no module of this model; its modules are {available}")]
     NoMatch {
-        /// `target_modules` or `exclude_modules`.
+        /// The key that holds it, such as `target_modules`.
         key: &'static str,
         /// The pattern.
         pattern: String,
         /// The modules, one per kind.
         available: String,
     },
+    /// A layer in which nothing is targeted.
+    #[error(
+        "layers_to_transform names layer {layer}, in which no module is targeted; there are targeted modules in layers {available:?}"
+    )]
+    NoLayer {
+        /// The layer.
+        layer: usize,
+        /// Layers that have some.
+        available: Vec<usize>,
+    },
     /// Everything that was targeted was excluded.
-    #[error("exclude_modules leaves none of the target modules")]
+    #[error("exclude_modules and modules_to_save leave none of the target modules")]
     NothingLeft,
-    /// A text that is not a regular expression.
-    #[error("target_modules {pattern:?} is not a regular expression: {why}")]
+    /// A module that would get factors and be trained whole.
+    #[error(
+        "{0} is targeted and, by the end of its path, named in modules_to_save; name the module to save by its full path"
+    )]
+    AdaptedAndSaved(String),
+    /// Two keys of a pattern that match one module, in an order that is lost when PEFT saves them.
+    #[error(
+        "{key}: two keys match {path} and give it different values; PEFT takes the first and sorts the keys when it saves them, so order them by their text or make them exclude each other"
+    )]
+    Order {
+        /// `rank_pattern` or `alpha_pattern`.
+        key: &'static str,
+        /// The module.
+        path: String,
+    },
+    /// Keys that may not stand together.
+    #[error("{0}")]
+    Together(&'static str),
+    /// A text that is not a regular expression, or one that cannot be matched.
+    #[error("{key} {pattern:?} is not a regular expression that can be used: {why}")]
     Regex {
+        /// The key that holds it.
+        key: &'static str,
         /// The text.
         pattern: String,
         /// The parser's answer.

@@ -8,11 +8,11 @@ use std::path::Path;
 
 /// A file's bytes, mapped read-only.
 #[derive(Debug)]
-pub(super) struct Mapped(memmap2::Mmap);
+pub(crate) struct Mapped(memmap2::Mmap);
 
 impl Mapped {
     /// Maps the file at `path`.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         // SAFETY: the map is private and read-only. Another process that writes to the file while it is mapped could
         // change what we see; weights come from the store (mode 0444, never rewritten) or from a checkpoint that the

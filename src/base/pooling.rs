@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pooling {
-    /// The first token, `[CLS]`; a classifier puts it through the checkpoint's pooler.
+    /// The first token, `[CLS]`; a BERT classifier puts it through the checkpoint's pooler.
     Cls,
     /// The mean of all tokens.
     Mean,
+    /// The last token that is not padding, which has seen all others: a decoder's.
+    Last,
 }

@@ -40,23 +40,56 @@ impl Weights {
 
     /// The tensor `name` as `f32`, in row-major order. Its shape must be `shape`; every value must be finite.
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
+        self.finite(name, self.entry(name, shape)?)
+    }
+
+    fn entry(&self, name: &str, shape: &[usize]) -> Result<&Entry, CheckpointError> {
         let entry = self
             .tensors
             .get(name)
             .ok_or_else(|| CheckpointError::Missing(name.to_owned()))?;
-        if entry.shape != shape {
-            return Err(CheckpointError::Shape {
-                name: name.to_owned(),
-                found: entry.shape.clone(),
-                expected: shape.to_vec(),
-            });
+        if entry.shape == shape {
+            return Ok(entry);
         }
+        Err(CheckpointError::Shape {
+            name: name.to_owned(),
+            found: entry.shape.clone(),
+            expected: shape.to_vec(),
+        })
+    }
+
+    fn finite(&self, name: &str, entry: &Entry) -> Result<Vec<f32>, CheckpointError> {
         let values = self.decode(name, entry)?;
         if values.iter().all(|value| value.is_finite()) {
             Ok(values)
         } else {
             Err(CheckpointError::NotFinite(name.to_owned()))
         }
+    }
+
+    /// Checks what [`read`](Self::read) checks, and keeps nothing.
+    pub fn check(&self, name: &str, shape: &[usize]) -> Result<(), CheckpointError> {
+        let rows = shape.first().copied().unwrap_or(1);
+        (0..rows).try_for_each(|row| self.read_row(name, shape, row).map(drop))
+    }
+
+    /// Row `row` of the tensor `name`, whose shape must be `shape`; every value must be finite.
+    pub fn read_row(
+        &self,
+        name: &str,
+        shape: &[usize],
+        row: usize,
+    ) -> Result<Vec<f32>, CheckpointError> {
+        let entry = self.entry(name, shape)?;
+        let bytes = (entry.end - entry.start) / shape.first().copied().unwrap_or(1).max(1);
+        let start = entry.start + row * bytes;
+        let row = Entry {
+            start,
+            end: start + bytes,
+            shape: Vec::new(),
+            ..*entry
+        };
+        self.finite(name, &row)
     }
 
     /// Whether there is a tensor of that name.
@@ -175,6 +208,8 @@ mod tests {
         Checkpoint {
             config: Vec::new(),
             tokenizer: Vec::new(),
+            tokenizer_config: None,
+            chat_template: None,
             shards,
         }
     }

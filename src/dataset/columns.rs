@@ -21,17 +21,29 @@ pub enum Field {
     Completion,
     /// A conversation.
     Messages,
+    /// What is asked, in Alpaca's spelling.
+    Instruction,
+    /// What it is asked about, in Alpaca's spelling.
+    Input,
+    /// What is answered, in Alpaca's spelling.
+    Output,
+    /// A conversation in ShareGPT's spelling.
+    Conversations,
 }
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Text,
         Self::Label,
         Self::Id,
         Self::Prompt,
         Self::Completion,
         Self::Messages,
+        Self::Instruction,
+        Self::Input,
+        Self::Output,
+        Self::Conversations,
     ];
 
     /// The column's name unless another was chosen.
@@ -43,6 +55,10 @@ impl Field {
             Self::Prompt => "prompt",
             Self::Completion => "completion",
             Self::Messages => "messages",
+            Self::Instruction => "instruction",
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::Conversations => "conversations",
         }
     }
 }

@@ -18,6 +18,13 @@ pub enum Example {
         /// Without outer blanks.
         label: String,
     },
+    /// A text to go on like.
+    Text {
+        /// The row's own name, where it has one.
+        id: Option<String>,
+        /// Exactly as it stands in the file.
+        text: String,
+    },
     /// A prompt and what should follow it.
     Completion {
         /// The row's own name, where it has one.
@@ -63,10 +70,16 @@ pub enum Role {
 pub enum Kind {
     /// `text` and `label`.
     Classification,
+    /// `text` alone.
+    Text,
     /// `prompt` and `completion`.
     Completion,
     /// `messages`.
     Messages,
+    /// `instruction`, perhaps `input`, and `output`: a conversation of two messages.
+    Alpaca,
+    /// `conversations`, with `from` and `value`.
+    Sharegpt,
 }
 
 /// Which part of a dataset.
@@ -87,10 +100,11 @@ pub enum SplitName {
 pub struct ParseSplitError(String);
 
 impl Example {
-    /// The shape of this row.
+    /// The shape of this row, whatever the spelling it came in.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Classification { .. } => Kind::Classification,
+            Self::Text { .. } => Kind::Text,
             Self::Completion { .. } => Kind::Completion,
             Self::Messages { .. } => Kind::Messages,
         }
@@ -100,6 +114,7 @@ impl Example {
     pub fn id(&self) -> Option<&str> {
         match self {
             Self::Classification { id, .. }
+            | Self::Text { id, .. }
             | Self::Completion { id, .. }
             | Self::Messages { id, .. } => id.as_deref(),
         }
@@ -116,7 +131,7 @@ impl Example {
     /// Everything the model is given: the text, the prompt, or all messages but the last (as JSON).
     pub fn input(&self) -> Cow<'_, str> {
         match self {
-            Self::Classification { text, .. } => Cow::Borrowed(text),
+            Self::Classification { text, .. } | Self::Text { text, .. } => Cow::Borrowed(text),
             Self::Completion { prompt, .. } => Cow::Borrowed(prompt),
             Self::Messages { messages, .. } => {
                 let given = messages.split_last().map_or(&[][..], |(_, given)| given);
@@ -126,10 +141,11 @@ impl Example {
         }
     }
 
-    /// What the model should answer: the label, the completion, or the last message.
+    /// What the model should answer: the label, the completion, the last message, or nothing.
     pub fn output(&self) -> &str {
         match self {
             Self::Classification { label, .. } => label,
+            Self::Text { .. } => "",
             Self::Completion { completion, .. } => completion,
             Self::Messages { messages, .. } => messages.last().map_or("", |last| &last.content),
         }
@@ -138,7 +154,7 @@ impl Example {
     /// What a person asked: the text, the prompt, or the last user message.
     pub fn question(&self) -> &str {
         match self {
-            Self::Classification { text, .. } => text,
+            Self::Classification { text, .. } | Self::Text { text, .. } => text,
             Self::Completion { prompt, .. } => prompt,
             Self::Messages { messages, .. } => messages
                 .iter()
@@ -148,12 +164,26 @@ impl Example {
     }
 }
 
+impl Role {
+    /// The role as files spell it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Classification => "classification",
+            Self::Text => "text",
             Self::Completion => "completion",
             Self::Messages => "messages",
+            Self::Alpaca => "alpaca",
+            Self::Sharegpt => "sharegpt",
         })
     }
 }

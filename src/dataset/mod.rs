@@ -4,7 +4,8 @@
 //! to read the splits and what was found in them; its digest is the [`DatasetId`]. File names, paths and times are
 //! no part of it, so the same bytes give the same id everywhere.
 //!
-//! Rows have one of three shapes ([`Kind`]): `text` and `label`; `prompt` and `completion`; `messages`. A text is
+//! Rows have one of six shapes ([`Kind`]): `text` and `label`; `text`; `prompt` and `completion`; `messages`, also as Alpaca
+//! and ShareGPT spell them. A text is
 //! taken exactly as it stands. A label loses its outer blanks, because `" refund"` and `"refund"` are never meant
 //! to be two classes. Everything that is not understood is a fault with file, line and fix; nothing is skipped.
 //!

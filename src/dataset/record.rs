@@ -34,6 +34,13 @@ impl Record {
     fn has(&self, field: Field) -> bool {
         self.get(field).is_some()
     }
+
+    /// Whether there is a text and nothing else but perhaps an id.
+    fn is_text_alone(&self) -> bool {
+        let held = Field::ALL.into_iter().filter(|field| self.has(*field));
+        let others = held.filter(|field| *field != Field::Id);
+        self.extra.is_empty() && others.eq([Field::Text])
+    }
 }
 
 /// What the rows of a dataset must look like.
@@ -73,12 +80,31 @@ impl Extras {
 fn fields(kind: Kind) -> &'static [Field] {
     match kind {
         Kind::Classification => &[Field::Text, Field::Label],
+        Kind::Text => &[Field::Text],
         Kind::Completion => &[Field::Prompt, Field::Completion],
         Kind::Messages => &[Field::Messages],
+        Kind::Alpaca => &[Field::Instruction, Field::Output],
+        Kind::Sharegpt => &[Field::Conversations],
     }
 }
 
-const KINDS: [Kind; 3] = [Kind::Classification, Kind::Completion, Kind::Messages];
+/// What a row of this kind may hold beside these.
+fn optional(kind: Kind) -> &'static [Field] {
+    match kind {
+        Kind::Alpaca => &[Field::Id, Field::Input],
+        _ => &[Field::Id],
+    }
+}
+
+const KINDS: [Kind; 6] = [
+    Kind::Classification,
+    Kind::Completion,
+    Kind::Messages,
+    Kind::Alpaca,
+    Kind::Sharegpt,
+    // Last: a classified text without its label is more often a slip.
+    Kind::Text,
+];
 
 impl Shape {
     /// The row's example, or everything that is wrong with the row.
@@ -97,6 +123,10 @@ impl Shape {
                 text: row.text(Field::Text),
                 label: row.label(),
             },
+            Kind::Text => Example::Text {
+                id,
+                text: row.text(Field::Text),
+            },
             Kind::Completion => Example::Completion {
                 id,
                 prompt: row.text(Field::Prompt),
@@ -104,7 +134,15 @@ impl Shape {
             },
             Kind::Messages => Example::Messages {
                 id,
-                messages: row.messages(),
+                messages: row.messages(Field::Messages),
+            },
+            Kind::Sharegpt => Example::Messages {
+                id,
+                messages: row.messages(Field::Conversations),
+            },
+            Kind::Alpaca => Example::Messages {
+                id,
+                messages: row.instruction(),
             },
         };
         if !row.faults.is_empty() {
@@ -115,7 +153,14 @@ impl Shape {
     }
 
     fn kind_of(&self, record: &Record) -> Result<Kind, Vec<String>> {
-        let whole = |kind: &Kind| fields(*kind).iter().all(|field| record.has(*field));
+        let whole = |kind: &Kind| match kind {
+            // A text beside other columns has its label in one of them.
+            Kind::Text => match self.kind {
+                None => record.is_text_alone(),
+                Some(kind) => kind == Kind::Text,
+            },
+            kind => fields(*kind).iter().all(|field| record.has(*field)),
+        };
         let begun = |kind: &Kind| fields(*kind).iter().any(|field| record.has(*field));
         let of_whole: Vec<Kind> = KINDS.into_iter().filter(whole).collect();
         match (self.kind, &of_whole[..]) {
@@ -144,8 +189,8 @@ impl Shape {
             Some((key, field)) => format!("unknown column `{key}`; did you mean `{field}`?"),
             None if record.extra.is_empty() => "the row is empty; take it out".to_owned(),
             None => format!(
-                "none of the columns ({}) is known; a row holds text and label, prompt and completion, or \
-                 messages; name other columns with --text, --label, --prompt and --completion",
+                "none of the columns ({}) is known; a row holds text and label, text alone, prompt and completion, \
+                 messages, instruction and output, or conversations; name other columns with --text, --label, --prompt and --completion",
                 record.extra.join(", ")
             ),
         }
@@ -166,7 +211,7 @@ impl Shape {
             faults.push(self.say_stranger(key, &missing));
         }
         let foreign = Field::ALL.into_iter().filter(|field| {
-            *field != Field::Id && !fields(kind).contains(field) && record.has(*field)
+            !fields(kind).contains(field) && !optional(kind).contains(field) && record.has(*field)
         });
         for field in foreign {
             let name = self.columns.name(field).to_owned();
@@ -259,19 +304,36 @@ impl Taker<'_> {
         format!("`{name}` is missing")
     }
 
-    fn messages(&mut self) -> Vec<Message> {
-        let name = self.columns.name(Field::Messages);
-        let items = match self.record.take(Field::Messages) {
+    /// Alpaca's columns as the question and the answer of a conversation, joined as LLaMA-Factory joins them.
+    fn instruction(&mut self) -> Vec<Message> {
+        let mut question = self.text(Field::Instruction);
+        match self.record.take(Field::Input) {
+            None => {}
+            Some(Json::Text(input)) if input.trim().is_empty() => {}
+            Some(Json::Text(input)) => question = format!("{question}\n{input}"),
+            Some(other) => {
+                let name = self.columns.name(Field::Input);
+                return self.fault(wrong_type(name, &other));
+            }
+        }
+        let said = |role, content| Message { role, content };
+        let answer = self.text(Field::Output);
+        vec![said(Role::User, question), said(Role::Assistant, answer)]
+    }
+
+    fn messages(&mut self, field: Field) -> Vec<Message> {
+        let name = self.columns.name(field);
+        let items = match self.record.take(field) {
             Some(Json::List(items)) => items,
             Some(other) => {
                 let kind = other.kind();
                 return self.fault(format!("`{name}` is {kind}; it must be a list of messages"));
             }
-            None => return self.fault(self.say_missing(Field::Messages)),
+            None => return self.fault(self.say_missing(field)),
         };
         let mut messages = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
-            match message(item, index) {
+            match message(item, index, field == Field::Conversations) {
                 Ok(message) => messages.push(message),
                 Err(why) => return self.fault(format!("`{name}[{index}]`: {why}")),
             }
@@ -281,7 +343,7 @@ impl Taker<'_> {
             None => self.fault(format!("`{name}` is empty; take the row out")),
             Some(last) if last.role != Role::Assistant => self.fault(format!(
                 "`{name}` ends with a {} message; it must end with the assistant's answer",
-                role_name(last.role)
+                last.role.as_str()
             )),
             Some(_) if !asked => self.fault(format!("`{name}` holds no user message")),
             Some(_) => messages,
@@ -299,7 +361,13 @@ fn wrong_type(name: &str, value: &Json) -> String {
     }
 }
 
-fn message(item: Json, index: usize) -> Result<Message, String> {
+/// One message; in ShareGPT's spelling its keys may be `from` and `value`, and its roles `human` and `gpt`.
+fn message(item: Json, index: usize, sharegpt: bool) -> Result<Message, String> {
+    let spelled = |key: String| match key.as_str() {
+        "from" if sharegpt => "role".to_owned(),
+        "value" if sharegpt => "content".to_owned(),
+        _ => key,
+    };
     let Json::Object(entries) = item else {
         let kind = item.kind();
         return Err(format!(
@@ -309,8 +377,8 @@ fn message(item: Json, index: usize) -> Result<Message, String> {
     let mut role = None;
     let mut content = None;
     for (key, value) in entries {
-        match (key.as_str(), value) {
-            ("role", Json::Text(name)) => role = Some(role_named(&name)?),
+        match (spelled(key).as_str(), value) {
+            ("role", Json::Text(name)) => role = Some(role_named(&name, sharegpt)?),
             ("content", Json::Text(text)) if text.trim().is_empty() => {
                 return Err("`content` is empty".to_owned());
             }
@@ -332,17 +400,14 @@ fn message(item: Json, index: usize) -> Result<Message, String> {
     Ok(Message { role, content })
 }
 
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
+fn role_named(name: &str, sharegpt: bool) -> Result<Role, String> {
+    match name {
+        "human" if sharegpt => return Ok(Role::User),
+        "gpt" if sharegpt => return Ok(Role::Assistant),
+        _ => {}
     }
-}
-
-fn role_named(name: &str) -> Result<Role, String> {
     let all = [Role::System, Role::User, Role::Assistant];
     all.into_iter()
-        .find(|role| role_name(*role) == name)
+        .find(|role| role.as_str() == name)
         .ok_or_else(|| format!("role {name:?} is not one of system, user and assistant"))
 }

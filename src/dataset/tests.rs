@@ -182,6 +182,57 @@ fn reads_all_three_shapes() {
 }
 
 #[test]
+fn reads_texts_and_other_spellings_of_conversations() {
+    let desk = Desk::new();
+    let read = |name: &str, rows: &str| {
+        let (_, manifest) = desk.train(name, rows);
+        let read = examples(&desk.store, &manifest, SplitName::Train).unwrap();
+        (manifest.kind, read)
+    };
+    let (kind, rows) = read(
+        "a.jsonl",
+        "{\"text\":\"a\"}\n{\"text\":\"b\",\"id\":\"2\"}\n",
+    );
+    assert_eq!((kind, rows.len(), &*rows[1].input()), (Kind::Text, 2, "b"));
+    let (kind, rows) = read(
+        "b.jsonl",
+        "{\"instruction\":\"i\",\"input\":\"x\",\"output\":\"o\"}\n{\"instruction\":\"i\",\"output\":\"o\"}\n\
+         {\"instruction\":\"i\",\"input\":\"\",\"output\":\"o\"}\n",
+    );
+    assert_eq!(kind, Kind::Alpaca);
+    let asked: Vec<&str> = rows.iter().map(Example::question).collect();
+    assert_eq!(asked, ["i\nx", "i", "i"]);
+    assert_eq!(rows[0].output(), "o");
+    let (kind, rows) = read(
+        "c.jsonl",
+        "{\"conversations\":[{\"from\":\"system\",\"value\":\"s\"},{\"from\":\"human\",\"value\":\"q\"},\
+         {\"from\":\"gpt\",\"value\":\"a\"}]}\n",
+    );
+    assert_eq!(kind, Kind::Sharegpt);
+    assert_eq!((rows[0].question(), rows[0].output()), ("q", "a"));
+}
+
+#[test]
+fn rows_of_two_kinds_are_refused_where_they_meet() {
+    let text = "{\"text\":\"a\"}\n";
+    let alpaca = "{\"instruction\":\"i\",\"output\":\"o\"}\n";
+    let classified = "{\"text\":\"a\",\"label\":\"x\"}\n";
+    for (rows, fault) in [
+        ([classified, text], "t.jsonl:2: `label` is missing"),
+        (
+            [text, classified],
+            "t.jsonl:2: `label` does not belong in a text row",
+        ),
+        (
+            [alpaca, classified],
+            "t.jsonl:2: a classification row among alpaca rows; put them in a dataset of their own",
+        ),
+    ] {
+        assert_eq!(faults("t.jsonl", &rows.concat()), [fault]);
+    }
+}
+
+#[test]
 fn reads_csv_with_quotes_line_breaks_and_its_own_column_names() {
     let desk = Desk::new();
     let text = "\u{feff}category,text\r\nx,\"a, \"\"b\"\"\nc\"\r\n y ,d\r\n";
@@ -488,7 +539,7 @@ fn twenty_kinds_of_faults_are_told_and_the_others_counted() {
 
 #[test]
 fn the_same_fault_of_many_rows_is_told_once_with_its_first_lines() {
-    let row = "{\"text\":\"a\"}\n";
+    let row = "{\"prompt\":\"a\"}\n";
     for (rows, also) in [
         (1, ""),
         (2, " (also line 2)"),
@@ -496,7 +547,7 @@ fn the_same_fault_of_many_rows_is_told_once_with_its_first_lines() {
         (25, " (also lines 2, 3, 4, 5 and 20 more)"),
     ] {
         let found = faults("t.jsonl", &row.repeat(rows));
-        assert_eq!(found, [format!("t.jsonl:1: `label` is missing{also}")]);
+        assert_eq!(found, [format!("t.jsonl:1: `completion` is missing{also}")]);
     }
 }
 

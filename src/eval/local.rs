@@ -3,8 +3,8 @@
 use super::batches::pack;
 use super::error::EvalError;
 use super::report::Answer;
-use crate::base::Tokenizer;
-use crate::base::network::{Batch, Classifier, NetworkError};
+use crate::base::network::{Batch, Model, NetworkError};
+use crate::base::{Pooling, Tokenizer};
 use crate::progress::{Event, Reporter, Unit};
 
 /// Tokens in one forward pass: enough to keep the kernels busy, and under 100 MB of activations for small encoders.
@@ -16,7 +16,7 @@ pub struct Local<'a> {
     /// Turns texts into ids, cut to the model's longest length.
     pub tokenizer: &'a Tokenizer,
     /// The model.
-    pub classifier: &'a Classifier,
+    pub classifier: &'a Model,
     /// Hears how far it is, and says when to stop.
     pub reporter: &'a dyn Reporter,
 }
@@ -41,7 +41,9 @@ impl Local<'_> {
     ///
     /// `what` says to people which texts these are, such as `embedding the training split for its centroids`.
     pub fn embed(&self, what: &str, texts: &[&str]) -> Result<Vec<Row>, EvalError> {
-        self.rows(what, texts, |batch| self.classifier.embeddings(batch))
+        self.rows(what, texts, |batch| {
+            self.classifier.embeddings(batch, Pooling::Mean)
+        })
     }
 
     fn rows(

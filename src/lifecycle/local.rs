@@ -3,8 +3,8 @@
 use super::evaluate::EvaluateError;
 use super::workspace::Workspace;
 use crate::adapter::Adapter;
-use crate::base::network::Classifier;
-use crate::base::{self, BaseId, BaseManifest, BertConfig, Checkpoint, Pooling, Tokenizer};
+use crate::base::network::{Model, Setup, Task, Trained};
+use crate::base::{self, BaseId, BaseManifest, Checkpoint, Config, Pooling, Precision, Tokenizer};
 use crate::dataset::{self, DatasetId, Example, SplitName};
 use crate::digest::Digest;
 use crate::eval::{Answer, Centroids, EvalError, Local, Suite};
@@ -37,7 +37,7 @@ pub(super) fn adapter(
     }
     let local = Local {
         tokenizer: &Tokenizer::from_bytes(&checkpoint.tokenizer, record.max_length)?,
-        classifier: &Classifier::load_adapter(&checkpoint, &adapter).map_err(EvalError::Network)?,
+        classifier: &Model::load_adapter(&checkpoint, &adapter).map_err(EvalError::Network)?,
         reporter: workspace.act.reporter,
     };
     let answers = local.predict(&record.labels, &texts(suite))?;
@@ -58,11 +58,24 @@ pub(super) fn centroid(
         return Err(EvaluateError::NoLabels(*id));
     }
     let checkpoint = checkpoint(workspace, base)?;
-    let config = BertConfig::parse(&checkpoint.config)?;
+    let config = Config::parse(&checkpoint.config)?;
     // The head is not used; two labels are the fewest that a classifier can have.
-    let classifier = Classifier::load(&checkpoint, Pooling::Mean, 2, None, 0);
+    let task = match config.is_decoder() {
+        true => Task::CausalLm,
+        false => Task::SeqCls {
+            labels: 2,
+            pooling: Pooling::Mean,
+        },
+    };
+    let setup = Setup {
+        task,
+        trained: Trained::Head,
+        precision: Precision::F32,
+        seed: 0,
+    };
+    let classifier = Model::load(&checkpoint, &setup);
     let local = Local {
-        tokenizer: &Tokenizer::from_bytes(&checkpoint.tokenizer, config.max_position_embeddings)?,
+        tokenizer: &Tokenizer::from_bytes(&checkpoint.tokenizer, config.longest())?,
         classifier: &classifier.map_err(EvalError::Network)?,
         reporter: workspace.act.reporter,
     };

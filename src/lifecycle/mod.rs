@@ -5,12 +5,15 @@
 
 mod base;
 mod collect;
+#[cfg(feature = "train")]
+mod compare;
 mod current;
 mod dataset;
 mod deadline;
 mod difference;
 mod doctor;
 mod evaluate;
+mod export;
 mod init;
 mod judge;
 mod lineage;
@@ -32,6 +35,7 @@ pub use deadline::{Cause, Deadline, Standing, deadlines, standings};
 pub use difference::{Change, Difference, DifferenceError, Norms, difference};
 pub use doctor::{Ailment, AilmentKind, DoctorError, examine};
 pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
+pub use export::{Drift, ExportError, ExportForm, Exported, export};
 pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge, waiver_of};
 pub use lineage::{Lineage, Node, NodeKind, lineage};

@@ -12,15 +12,17 @@ use crate::digest::Digest;
 use crate::eval::Subject;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
-use crate::train::{DatasetRef, Job, RunId, RunRecord, RunStart, RunState, TrainError, find_run};
+use crate::train::{
+    DatasetRef, Job, RunId, RunRecord, RunStart, RunState, Stop, TrainError, find_run,
+};
 
 /// What came of asking for a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trained {
     /// The run is over and recorded.
     Finished(Box<TrainedRun>),
-    /// Someone asked to stop; the same job goes on from the checkpoint.
-    Interrupted(RunId),
+    /// The run stopped before its end; the same job goes on from the checkpoint.
+    Interrupted(RunId, Stop),
     /// It would have to be trained, and this is a dry run.
     Planned,
 }
@@ -250,7 +252,7 @@ mod fit {
                 let (_, start) = finished.dir.start()?;
                 finish(workspace, start, finished.record)
             }
-            Outcome::Interrupted { run, .. } => Ok(Trained::Interrupted(run)),
+            Outcome::Interrupted { run, why, .. } => Ok(Trained::Interrupted(run, why)),
         }
     }
 }

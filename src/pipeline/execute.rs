@@ -139,7 +139,7 @@ impl Walk<'_> {
         let run = match self.train()? {
             Trained::Finished(run) => *run,
             Trained::Planned => return Ok(End::Planned),
-            Trained::Interrupted(_) => return Ok(End::Interrupted),
+            Trained::Interrupted(..) => return Ok(End::Interrupted),
         };
         let mut summary = Summary::new(self.spec, &dataset, &base, &run);
         let version = lifecycle::version_of(self.workspace, &self.spec.model, &run, None)?;
@@ -325,7 +325,7 @@ impl Walk<'_> {
                 let what = run.to_string();
                 self.note(Stage::Train, run.new, what);
             }
-            Trained::Interrupted(run) => {
+            Trained::Interrupted(run, _) => {
                 let what = format!(
                     "run {} was interrupted; run this again to go on",
                     run.short()

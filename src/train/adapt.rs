@@ -3,17 +3,19 @@
 use std::path::Path;
 
 use super::error::TrainError;
-use super::prepare::Prepared;
+use super::job::{Job, Task};
+use super::prepare::{Prepared, setup};
 use super::start::RunStart;
 use super::trainer::Inputs;
-use crate::adapter::{Adapter, AdapterConfig, BaseReference, RetuneRecord};
-use crate::base::network::{Batch, Classifier};
+use crate::adapter::{Adapter, AdapterConfig, AdapterTask, BaseReference, RetuneRecord};
+use crate::base::chat::ChatTemplate;
+use crate::base::network::Model;
 use crate::store::Tree;
 
 /// Rows on which the written adapter must compute what the trained network computes.
 const PROBES: usize = 8;
 
-/// Writes the adapter to `dir`, reads it back, compares values and logits bit by bit, and puts the files into the store.
+/// Writes the adapter to `dir`, reads it back, compares values and losses bit by bit, and puts the files into the store.
 ///
 /// An adapter that is there already, from a process that was killed here, must be the same one.
 pub(super) fn export(
@@ -28,7 +30,7 @@ pub(super) fn export(
     }
     let written = Adapter::read_dir(dir)?;
     adapter.compare(&written)?;
-    compare_logits(prepared, &written)?;
+    compare_losses(&start.job, prepared, &written)?;
     let names: Vec<String> = adapter
         .files()?
         .iter()
@@ -52,19 +54,28 @@ fn adapter(prepared: &Prepared, start: &RunStart, inputs: &Inputs<'_>) -> Adapte
         revision: source.map(|source| source.revision().to_owned()),
     };
     Adapter {
+        chat_template: prepared
+            .template
+            .as_ref()
+            .map(|template| template.source().to_owned()),
         config: AdapterConfig::new(
             &start.job.lora.spec(),
-            &modules(&prepared.classifier),
+            match start.job.task {
+                Task::SeqCls => AdapterTask::SeqCls,
+                Task::CausalLm => AdapterTask::CausalLm,
+            },
+            &prepared.model.adapted_modules(),
             base.source.clone(),
             base.revision.clone(),
         ),
-        tensors: prepared.classifier.tensors(),
+        tensors: prepared.model.tensors(),
         record: RetuneRecord {
             labels: prepared.plan.labels.clone(),
-            pooling: start.job.pooling,
+            pooling: prepared.pooling,
             max_length: start.job.sequence_len,
             base,
             tokenizer: prepared.tokenizer,
+            chat_template: prepared.template.as_ref().map(ChatTemplate::digest),
             dataset: Some(start.dataset.digest()),
             // The run's id holds its time; an adapter must not. The run's record names the adapter instead.
             run: None,
@@ -72,25 +83,20 @@ fn adapter(prepared: &Prepared, start: &RunStart, inputs: &Inputs<'_>) -> Adapte
     }
 }
 
-/// The paths of the adapted modules.
-fn modules(classifier: &Classifier) -> Vec<String> {
-    let names = classifier.parameters().iter().map(|p| p.name.as_str());
-    let path = |name: &str| {
-        let name = name.strip_prefix("base_model.model.")?;
-        name.strip_suffix(".lora_A.weight").map(str::to_owned)
-    };
-    names.filter_map(path).collect()
-}
-
-fn compare_logits(prepared: &Prepared, written: &Adapter) -> Result<(), TrainError> {
-    let again = Classifier::load_adapter(&prepared.checkpoint, written)?;
-    let rows: Vec<usize> = (0..prepared.train.labels().len().min(PROBES)).collect();
-    let batch: Batch = prepared.train.batch(&rows);
-    let bits = |logits: Vec<f32>| logits.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-    let (trained, read) = (prepared.classifier.logits(&batch)?, again.logits(&batch)?);
-    if bits(trained) == bits(read) {
-        Ok(())
-    } else {
-        Err(TrainError::Unfaithful)
+fn compare_losses(job: &Job, prepared: &Prepared, written: &Adapter) -> Result<(), TrainError> {
+    let spec = written.config.spec();
+    let labels = written.record.labels.len();
+    let setup = setup(job, &spec, labels, prepared.pooling);
+    let again = Model::load_trained(&prepared.checkpoint, &setup, &written.tensors)?;
+    let rows: Vec<usize> = (0..prepared.train.count().min(PROBES)).collect();
+    let batch = prepared.train.batch(&rows);
+    let bits = |losses: Vec<f32>| losses.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    let (trained, read) = (
+        prepared.model.token_losses(&batch)?,
+        again.token_losses(&batch)?,
+    );
+    match bits(trained) == bits(read) {
+        true => Ok(()),
+        false => Err(TrainError::Unfaithful),
     }
 }

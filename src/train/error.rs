@@ -2,12 +2,19 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "train")]
+use super::encode::RowFault;
+use super::job::TrainOn;
 use super::start::RunId;
 use crate::adapter::AdapterError;
 use crate::base::BaseError;
-use crate::dataset::{DatasetError, SplitName};
+use crate::base::chat::ChatError;
+use crate::dataset::{DatasetError, Kind, SplitName};
+use crate::digest::Digest;
+use crate::document::Decimal;
 use crate::document::canonical::CanonicalError;
 use crate::fsio::FileError;
+use crate::progress::bytes;
 use crate::store::StoreError;
 
 /// A training operation that failed.
@@ -93,6 +100,109 @@ pub enum TrainError {
     Kind {
         /// The dataset.
         dataset: String,
+    },
+    /// Rows with a class.
+    #[error(
+        "dataset {dataset} cannot be used for causal_lm: its rows are classified texts; write `task: seq_cls`"
+    )]
+    Classified {
+        /// The dataset.
+        dataset: String,
+    },
+    /// A base that does not write.
+    #[error(
+        "the base is an encoder, which cannot learn `task: causal_lm`; give a decoder, or write `task: seq_cls`"
+    )]
+    NotALanguageModel,
+    /// A part that such rows do not have.
+    #[error("train_on: {train_on} means nothing for {kind} rows; leave it out, or write `all`")]
+    TrainOn {
+        /// In the job.
+        train_on: TrainOn,
+        /// Of the dataset.
+        kind: Kind,
+    },
+    /// Nothing that could be written again.
+    #[error("eval.metric: exact_match needs answers; where whole texts are learned there are none")]
+    NoAnswers,
+    /// A template for rows that need none.
+    #[error("chat_template means nothing for {kind} rows; leave it out")]
+    NoConversations {
+        /// Of the dataset.
+        kind: Kind,
+    },
+    /// A base without a template.
+    #[error("{}", no_template(.name, .known))]
+    NoTemplate {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A template that is not the one that the job pins.
+    #[error("chat_template.sha256 is {want}; the template of the base has {found}")]
+    OtherTemplate {
+        /// In the job.
+        want: Digest,
+        /// Of the base.
+        found: Digest,
+    },
+    /// The template is no template.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// A base whose texts have no end.
+    #[error(
+        "tokenizer_config.json names no eos_token that tokenizer.json has, so the model could not learn to stop"
+    )]
+    NoEos,
+    /// A base whose texts have no beginning.
+    #[error(
+        "tokenizer.add_bos is true, but tokenizer_config.json names no bos_token that tokenizer.json has"
+    )]
+    NoBos,
+    /// Two sets of rows to look at.
+    #[error("dataset {dataset} has a validation split; leave `val_set_size` out")]
+    TwoValidations {
+        /// The dataset.
+        dataset: String,
+    },
+    /// A share of nothing.
+    #[error("val_set_size {0} of these rows is none; write a larger share")]
+    NothingHeldOut(Decimal),
+    /// Rows that cannot be learned from.
+    #[cfg(feature = "train")]
+    #[error("{}", rows_at_fault(.split, *.rows, .faults))]
+    Rows {
+        /// Where.
+        split: SplitName,
+        /// How many.
+        rows: u64,
+        /// The lines of the first of them, and what is wrong.
+        faults: Vec<(u64, RowFault)>,
+    },
+    /// An estimate above the job's limit.
+    #[error(
+        "training would take about {}, limits.max_memory is {}; lower micro_batch_size or sequence_len",
+        bytes(*.needed), bytes(*.limit)
+    )]
+    Memory {
+        /// Bytes, by the estimate.
+        needed: u64,
+        /// Bytes, in the job.
+        limit: u64,
+    },
+    /// More memory than the job allows.
+    #[error(
+        "training stopped after step {step}: it held {}, limits.max_memory is {}; a checkpoint was written",
+        bytes(*.held), bytes(*.limit)
+    )]
+    OutOfMemory {
+        /// Steps taken.
+        step: u64,
+        /// Bytes.
+        held: u64,
+        /// Bytes, in the job.
+        limit: u64,
     },
     /// An evaluation that was asked for, of nothing.
     #[error("the job has `eval`, but dataset {dataset} has no validation split")]
@@ -199,9 +309,16 @@ impl TrainError {
     /// Whether the job, or the command, has to change.
     pub fn is_usage(&self) -> bool {
         #[cfg(feature = "train")]
-        if let Self::Network(error) = self {
-            use crate::base::network::NetworkError;
-            return matches!(error, NetworkError::Lora(_) | NetworkError::NoPooler);
+        match self {
+            Self::Network(error) => {
+                use crate::base::network::NetworkError;
+                return matches!(
+                    error,
+                    NetworkError::Lora(_) | NetworkError::NoPooler | NetworkError::Task { .. }
+                );
+            }
+            Self::Rows { .. } => return true,
+            _ => {}
         }
         matches!(
             self,
@@ -210,8 +327,22 @@ impl TrainError {
                 | Self::Complete(_)
                 | Self::Changed { .. }
                 | Self::Kind { .. }
+                | Self::Classified { .. }
+                | Self::TrainOn { .. }
+                | Self::NoConversations { .. }
+                | Self::NoTemplate { .. }
+                | Self::OtherTemplate { .. }
+                | Self::Chat(_)
+                | Self::NoEos
+                | Self::NoAnswers
+                | Self::NotALanguageModel
+                | Self::NoBos
+                | Self::TwoValidations { .. }
+                | Self::NothingHeldOut(_)
+                | Self::Memory { .. }
                 | Self::NoValidation { .. }
                 | Self::SequenceLength { .. }
+                | Self::Vocabulary { .. }
                 | Self::Overlong { .. }
                 | Self::Dropped { .. }
                 | Self::NewLabel { .. }
@@ -230,5 +361,31 @@ fn overlong(split: &SplitName, rows: u64, lines: &[u64], limit: usize, longest: 
     format!(
         "{rows} rows of the {split} split are longer than sequence_len {limit} (lines {}{more}; the longest has {longest} tokens)",
         listed.join(", ")
+    )
+}
+
+fn no_template(name: &str, known: &[String]) -> String {
+    match known {
+        [] => "the base has no chat template; write `chat_template: {file: …}`".to_owned(),
+        known => format!(
+            "the base has no chat template named {name:?}; it has {}",
+            known.join(", ")
+        ),
+    }
+}
+
+/// `3 rows of the train split cannot be used: line 4: …; line 9: …; …`
+#[cfg(feature = "train")]
+fn rows_at_fault(split: &SplitName, rows: u64, faults: &[(u64, RowFault)]) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for (line, fault) in faults {
+        told.push(format!("line {line}: {fault}"));
+    }
+    if rows > faults.len() as u64 {
+        told.push("…".to_owned());
+    }
+    format!(
+        "{rows} rows of the {split} split cannot be used: {}",
+        told.join("; ")
     )
 }

@@ -3,7 +3,7 @@
 use crate::document::{Fault, Faults};
 
 /// Another tool's key, and what to write here.
-const SPELLINGS: [(&str, &str); 63] = [
+const SPELLINGS: &[(&str, &str)] = &[
     ("base_model", "base"),
     ("model_name_or_path", "base"),
     ("model_name", "base"),
@@ -67,13 +67,62 @@ const SPELLINGS: [(&str, &str); 63] = [
     ("loss_watchdog_patience", "watchdog.patience"),
     ("pooling_mode", "pooling"),
     ("finetuning_type", "lora"),
+    ("modules_to_save", "lora.modules_to_save"),
+    ("lora_modules_to_save", "lora.modules_to_save"),
+    ("additional_target", "lora.modules_to_save"),
+    ("use_dora", "lora.use_dora"),
+    ("peft_use_dora", "lora.use_dora"),
+    ("rank_pattern", "lora.rank_pattern"),
+    ("alpha_pattern", "lora.alpha_pattern"),
+    ("layers_to_transform", "lora.layers_to_transform"),
+    ("peft_layers_to_transform", "lora.layers_to_transform"),
+    ("init_lora_weights", "lora.init"),
+    ("packing", "sample_packing"),
+    ("neat_packing", "sample_packing"),
+    ("train_on_inputs", "train_on"),
+    ("train_on_prompt", "train_on"),
+    ("mask_history", "train_on"),
+    ("roles_to_train", "train_on"),
+    ("assistant_only_loss", "train_on"),
+    ("completion_only_loss", "train_on"),
+    ("train_on_eot", "train_on_eos"),
+    ("add_bos_token", "tokenizer.add_bos"),
+    ("template", "chat_template"),
+    ("chat_template_jinja", "chat_template.file"),
+    ("chat_template_path", "chat_template.file"),
+    ("bf16", "precision.compute"),
+    ("torch_dtype", "precision.compute"),
+    ("dtype", "precision.compute"),
+    ("val_size", "val_set_size"),
+    ("loraplus_lr_ratio", "optimizer.loraplus_lr_ratio"),
+    ("use_gradient_checkpointing", "gradient_checkpointing"),
 ];
 
 /// Keys that mean something elsewhere, and why they are not here.
-const ABSENT: [(&str, &str); 26] = [
+const ABSENT: &[(&str, &str)] = &[
     (
         "adapter",
         "every job trains a LoRA adapter; the key is not needed",
+    ),
+    (
+        "deepspeed",
+        "training runs in one process; the key is not needed",
+    ),
+    (
+        "fsdp",
+        "training runs in one process; the key is not needed",
+    ),
+    (
+        "flash_attention",
+        "attention is always computed in blocks; the key is not needed",
+    ),
+    (
+        "report_to",
+        "every step is written to metrics.jsonl; the key is not needed",
+    ),
+    (
+        "save_strategy",
+        "write `checkpoint: {every_steps: …}`; the key is not needed",
     ),
     (
         "output_dir",
@@ -100,14 +149,6 @@ const ABSENT: [(&str, &str); 26] = [
         "the validation split belongs to the dataset; see `retune dataset add`",
     ),
     (
-        "val_set_size",
-        "the validation split belongs to the dataset; see `retune dataset add`",
-    ),
-    (
-        "val_size",
-        "the validation split belongs to the dataset; see `retune dataset add`",
-    ),
-    (
         "labels",
         "the labels are those of the training split, sorted; the key is not needed",
     ),
@@ -121,12 +162,6 @@ const ABSENT: [(&str, &str); 26] = [
     ),
     ("resume", "resume with `retune train --resume RUN`"),
     (
-        "modules_to_save",
-        "the classification head is always trained and saved; nothing else can be yet",
-    ),
-    ("use_dora", "DoRA is not supported by this version"),
-    ("peft_use_dora", "DoRA is not supported by this version"),
-    (
         "load_in_4bit",
         "quantised bases are not supported by this version",
     ),
@@ -135,27 +170,12 @@ const ABSENT: [(&str, &str); 26] = [
         "quantised bases are not supported by this version",
     ),
     (
-        "sample_packing",
-        "batches are always packed without padding; the key is not needed",
-    ),
-    (
-        "packing",
-        "batches are always packed without padding; the key is not needed",
-    ),
-    (
         "pad_to_sequence_len",
         "batches are always packed without padding; the key is not needed",
     ),
-    ("bf16", "this version computes in f32"),
-    ("fp16", "this version computes in f32"),
-    ("precision", "this version computes in f32"),
     (
-        "chat_template",
-        "this version trains `seq_cls`, which has no chat template",
-    ),
-    (
-        "train_on_inputs",
-        "this version trains `seq_cls`, which has no prompt to mask",
+        "fp16",
+        "f16 overflows in training; write `precision: {compute: bf16}`",
     ),
 ];
 
@@ -188,7 +208,7 @@ mod tests {
     fn no_key_is_listed_twice() {
         let mut keys: Vec<&str> = SPELLINGS
             .iter()
-            .chain(&ABSENT)
+            .chain(ABSENT)
             .map(|(key, _)| *key)
             .collect();
         keys.sort_unstable();

@@ -1,15 +1,17 @@
 //! What to train, and how: a job whose every value is known and checked.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::base::{LoraSpec, Pooling, TargetModules};
+use crate::base::{ExcludeModules, Init, LoraSpec, Pooling, TargetModules};
 use crate::dataset::DatasetId;
 use crate::digest::Digest;
 use crate::document::{Decimal, canonical};
 use crate::name::{BaseName, DatasetName};
+use crate::time::Timestamp;
 
 const SCHEMA: &str = "retune.job/1";
 
@@ -19,12 +21,19 @@ const SCHEMA: &str = "retune.job/1";
 pub struct Job {
     /// For people.
     pub name: String,
+    /// What is learned.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub task: Task,
     /// The frozen model.
     pub base: BaseRef,
     /// The examples.
     pub dataset: DatasetRef,
-    /// What stands for a whole text.
-    pub pooling: Pooling,
+    /// What stands for a whole text, in classification. `None`: the mean of an encoder's tokens, a decoder's last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
+    /// How rows become tokens, in causal language modelling.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub text: JobText,
     /// The longest text, in tokens, special tokens included.
     pub sequence_len: usize,
     /// What happens to longer ones.
@@ -47,6 +56,18 @@ pub struct Job {
     pub max_grad_norm: Decimal,
     /// Whether rows of one batch have similar lengths.
     pub group_by_length: bool,
+    /// Whether a row of a batch is as many examples as `sequence_len` tokens hold.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sample_packing: bool,
+    /// The precision of products.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub compute: Compute,
+    /// Whether layers are computed again on the way back, rather than kept.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gradient_checkpointing: bool,
+    /// A share of the training split that is looked at in place of a validation split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_set_size: Option<Decimal>,
     /// Where all randomness comes from.
     pub seed: u64,
     /// When the validation split is looked at. `None`: after every epoch if the dataset has one.
@@ -56,6 +77,108 @@ pub struct Job {
     pub checkpoint: CheckpointPlan,
     /// When training is given up.
     pub watchdog: Watchdog,
+    /// What a run may use.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub limits: Limits,
+}
+
+/// What is learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// To which class a text belongs.
+    #[default]
+    SeqCls,
+    /// What comes next.
+    CausalLm,
+}
+
+/// How rows become tokens, in causal language modelling.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobText {
+    /// How conversations become text, where the base's own template is not taken as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<JobTemplate>,
+    /// Whether a BOS token is put before every text. `None`: as the tokenizer does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_bos: Option<bool>,
+    /// What is learned. `None`: completions, the assistant's messages, or whole texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_on: Option<TrainOn>,
+    /// Which ends are learned.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub train_on_eos: TrainOnEos,
+}
+
+/// A chat template and what it is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobTemplate {
+    /// One of the base's own, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The template itself, read from a file beside the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// What its digest must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+    /// What `strftime_now` tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<Timestamp>,
+}
+
+/// Which part of a row is learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainOn {
+    /// Completions, of rows with a prompt.
+    Completion,
+    /// Every message of the assistant.
+    Assistant,
+    /// The last message of the assistant.
+    LastAssistant,
+    /// Everything.
+    All,
+}
+
+/// Which of the tokens that end a turn or text are learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainOnEos {
+    /// That of every learned turn.
+    #[default]
+    Turn,
+    /// That of the last one.
+    Last,
+    /// Those of all turns, whoever speaks.
+    All,
+    /// None: the model does not learn to stop.
+    None,
+}
+
+/// The precision of products with frozen weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compute {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits of the range of 32.
+    Bf16,
+}
+
+/// What a run may use. It ends with a checkpoint, and can be resumed, when it reaches one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes; more by the estimate, and it does not begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_memory: Option<u64>,
+    /// Seconds of training and evaluating.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_seconds: Option<u64>,
 }
 
 /// The adapter that a job trains.
@@ -75,6 +198,35 @@ pub struct JobLora {
     pub exclude_modules: Option<Vec<String>>,
     /// Scale α/√r in place of α/r.
     pub use_rslora: bool,
+    /// Other ranks, by the last segments of a module's path (regular expressions).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rank_pattern: BTreeMap<String, usize>,
+    /// Other alphas, likewise.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub alpha_pattern: BTreeMap<String, Decimal>,
+    /// The layers to adapt; empty for all.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub layers_to_transform: Vec<usize>,
+    /// Modules that are trained whole.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub modules_to_save: Vec<String>,
+    /// Weight-decomposed adaptation.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub use_dora: bool,
+    /// The values before the first step.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub init: JobInit,
+}
+
+/// How `A` begins; `B` is zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobInit {
+    /// U(−1/√in, 1/√in).
+    #[default]
+    Kaiming,
+    /// N(0, 1/r²).
+    Gaussian,
 }
 
 /// How modules are chosen.
@@ -101,6 +253,9 @@ pub struct JobOptimizer {
     pub eps: Decimal,
     /// Decoupled decay of every trained tensor.
     pub weight_decay: Decimal,
+    /// LoRA+: how many times the rate of `A` the factor `B` gets, and so do biases and magnitudes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loraplus_lr_ratio: Option<Decimal>,
 }
 
 /// How the learning rate changes over the steps.
@@ -155,7 +310,9 @@ pub enum OnOverlong {
     Error,
     /// The row is left out and counted.
     Drop,
-    /// The end is cut off and counted; the closing special token stays.
+    /// The beginning of what is given is cut off and counted; everything that is learned stays.
+    TruncatePromptLeft,
+    /// The end is cut off and counted; the closing special token stays in classification, and no end is learned otherwise.
     TruncateRight,
 }
 
@@ -192,7 +349,9 @@ pub enum Metric {
     Accuracy,
     /// The mean F1 of the labels.
     MacroF1,
-    /// The mean cross-entropy; less is better.
+    /// The share of rows whose answer is written token for token.
+    ExactMatch,
+    /// The mean cross-entropy of rows, or of learned tokens; less is better.
     Loss,
 }
 
@@ -253,7 +412,17 @@ impl Job {
         if rate < 1e-5 {
             warnings.push(format!("learning_rate {rate} is small for LoRA; about ten times the rate of full fine-tuning is usual"));
         }
-        if rate > 1e-2 {
+        let (large, batch) = match self.task {
+            Task::SeqCls => (1e-2, usize::MAX),
+            Task::CausalLm => (2e-3, 32),
+        };
+        if self.batch_size() > batch {
+            warnings.push(format!(
+                "{} rows a step: LoRA learns less from batches above about 32 (micro_batch_size × gradient_accumulation_steps)",
+                self.batch_size()
+            ));
+        }
+        if rate > large {
             warnings.push(format!(
                 "learning_rate {rate} is large; training may diverge"
             ));
@@ -271,17 +440,28 @@ impl Job {
 impl JobLora {
     /// In the terms of the network.
     pub fn spec(&self) -> LoraSpec {
+        let target_modules = match &self.target_modules {
+            Targets::AllLinear => TargetModules::AllLinear,
+            Targets::Names(names) => TargetModules::Suffixes(names.clone()),
+            Targets::Regex(pattern) => TargetModules::Regex(pattern.clone()),
+        };
+        let alphas = self.alpha_pattern.iter();
         LoraSpec {
-            r: self.r,
-            alpha: self.alpha.get(),
             dropout: self.dropout.get(),
-            target_modules: match &self.target_modules {
-                Targets::AllLinear => TargetModules::AllLinear,
-                Targets::Names(names) => TargetModules::Suffixes(names.clone()),
-                Targets::Regex(pattern) => TargetModules::Regex(pattern.clone()),
-            },
-            exclude_modules: self.exclude_modules.clone(),
+            exclude_modules: self.exclude_modules.clone().map(ExcludeModules::Suffixes),
             use_rslora: self.use_rslora,
+            rank_pattern: self.rank_pattern.clone().into_iter().collect(),
+            alpha_pattern: alphas
+                .map(|(key, alpha)| (key.clone(), alpha.get()))
+                .collect(),
+            layers_to_transform: self.layers_to_transform.clone(),
+            modules_to_save: self.modules_to_save.clone(),
+            use_dora: self.use_dora,
+            init: match self.init {
+                JobInit::Kaiming => Init::Kaiming,
+                JobInit::Gaussian => Init::Gaussian,
+            },
+            ..LoraSpec::new(self.r, self.alpha.get(), target_modules)
         }
     }
 }
@@ -291,6 +471,7 @@ impl fmt::Display for Metric {
         f.write_str(match self {
             Self::Accuracy => "accuracy",
             Self::MacroF1 => "macro_f1",
+            Self::ExactMatch => "exact_match",
             Self::Loss => "loss",
         })
     }
@@ -354,6 +535,22 @@ fn named(f: &mut fmt::Formatter<'_>, name: &str, version: Option<&str>) -> fmt::
         Some(version) => write!(f, "{name}@{version}"),
         None => f.write_str(name),
     }
+}
+
+impl fmt::Display for TrainOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Completion => "completion",
+            Self::Assistant => "assistant",
+            Self::LastAssistant => "last_assistant",
+            Self::All => "all",
+        })
+    }
+}
+
+/// What is as it was before there was the key: it is left out, so that the digest of a job does not change.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// As the text that is parsed.

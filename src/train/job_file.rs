@@ -3,6 +3,7 @@
 //! Keys are those that users of axolotl, TRL, PEFT and LLaMA-Factory write; where these differ, `foreign.rs` knows the other
 //! spellings and says ours.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use regex::Regex;
@@ -11,11 +12,15 @@ use serde::de::DeserializeOwned;
 
 use super::foreign;
 use super::job::{
-    CheckpointPlan, Evaluation, Job, JobLora, JobOptimizer, JobSchedule, Length, Metric,
-    OnOverlong, Rhythm, ScheduleName, Targets, Warmup, Watchdog,
+    CheckpointPlan, Compute, Evaluation, Job, JobInit, JobLora, JobOptimizer, JobSchedule,
+    JobTemplate, JobText, Length, Limits, Metric, OnOverlong, Rhythm, ScheduleName, Targets, Task,
+    TrainOn, TrainOnEos, Warmup, Watchdog,
 };
 use crate::base::Pooling;
+use crate::digest::Digest;
 use crate::document::{Decimal, Fault, Faults, Source, suggest};
+use crate::fsio;
+use crate::time::Timestamp;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +32,11 @@ struct RawJob {
     dataset: Option<String>,
     task: Option<String>,
     pooling: Option<String>,
+    #[serde(default)]
+    tokenizer: RawTokenizer,
+    chat_template: Option<RawTemplate>,
+    train_on: Option<String>,
+    train_on_eos: Option<String>,
     sequence_len: Option<usize>,
     on_overlong: Option<String>,
     max_dropped_fraction: Option<f64>,
@@ -42,12 +52,64 @@ struct RawJob {
     max_steps: Option<u64>,
     max_grad_norm: Option<f64>,
     group_by_length: Option<bool>,
+    sample_packing: Option<bool>,
+    #[serde(default)]
+    precision: RawPrecision,
+    gradient_checkpointing: Option<bool>,
+    val_set_size: Option<f64>,
     seed: Option<u64>,
     eval: Option<RawEvaluation>,
     #[serde(default)]
     checkpoint: RawCheckpoint,
     #[serde(default)]
     watchdog: RawWatchdog,
+    #[serde(default)]
+    limits: RawLimits,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawTokenizer {
+    add_bos: Option<RawAuto>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "write auto, true or false")]
+enum RawAuto {
+    Decided(bool),
+    Word(String),
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawTemplate {
+    name: Option<String>,
+    file: Option<String>,
+    sha256: Option<String>,
+    date: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawPrecision {
+    compute: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    max_memory: Option<RawBytes>,
+    max_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "write a number of bytes, or a text such as 8GiB"
+)]
+enum RawBytes {
+    Bytes(u64),
+    Text(String),
 }
 
 #[derive(Deserialize, Default)]
@@ -59,6 +121,16 @@ struct RawLora {
     target_modules: Option<RawTargets>,
     exclude_modules: Option<Vec<String>>,
     use_rslora: Option<bool>,
+    #[serde(default)]
+    rank_pattern: BTreeMap<String, usize>,
+    #[serde(default)]
+    alpha_pattern: BTreeMap<String, f64>,
+    #[serde(default)]
+    layers_to_transform: Vec<usize>,
+    #[serde(default)]
+    modules_to_save: Vec<String>,
+    use_dora: Option<bool>,
+    init: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +158,7 @@ struct RawOptimizer {
     betas: Option<[f64; 2]>,
     eps: Option<f64>,
     weight_decay: Option<f64>,
+    loraplus_lr_ratio: Option<f64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -125,8 +198,8 @@ impl Job {
     /// Reads and checks a job file.
     ///
     /// Defaults: mean pooling, 256 tokens, overlong rows are errors; LoRA r 8, alpha 16 on all linear modules; AdamW
-    /// with learning rate 2e-3, betas 0.9 and 0.999, eps 1e-8, no decay; linear schedule with 6 % warm-up; batches of 32
-    /// rows grouped by length; gradients clipped to 1; checkpoints every 200 steps, two kept. `name`, `base`, `dataset`,
+    /// with learning rate 2e-3 (`causal_lm`: 2e-4), betas 0.9 and 0.999, eps 1e-8, no decay; linear schedule with 6 % warm-up; batches of 32
+    /// (8) rows grouped by length; gradients clipped to 1; checkpoints every 200 steps, two kept. `name`, `base`, `dataset`,
     /// `task`, `seed` and one of `num_epochs` and `max_steps` have none.
     pub fn read(path: &Path) -> Result<Self, Faults> {
         Self::parse(&Source::read(path)?)
@@ -160,14 +233,11 @@ impl RawJob {
         if self.kind != "TrainJob" {
             check.fault("kind", "expected `kind: TrainJob`");
         }
-        match self.task.as_deref() {
-            Some("seq_cls") => {}
-            Some(other) => check.fault(
-                "task",
-                format!("{other:?} is not supported; this version trains `seq_cls`"),
-            ),
-            None => check.fault("task", "is missing: write `task: seq_cls`"),
+        if self.task.is_none() {
+            check.fault("task", "is missing: write `task: seq_cls` or `causal_lm`");
         }
+        let tasks = &["seq_cls", "causal_lm"];
+        let task = check.word("task", self.task, Task::SeqCls, tasks);
         let name = check.required("name", self.name);
         if name.as_ref().is_some_and(|name| name.trim().is_empty()) {
             check.fault("name", "must not be empty");
@@ -175,16 +245,38 @@ impl RawJob {
         let base = check.text("base", self.base);
         let dataset = check.text("dataset", self.dataset);
         let seed = check.required("seed", self.seed);
-        let eval = self.eval.map(|eval| eval.validate(check));
+        let text = RawText {
+            tokenizer: self.tokenizer,
+            template: self.chat_template,
+            train_on: self.train_on,
+            train_on_eos: self.train_on_eos,
+        };
+        if self.pooling.is_some() && task == Task::CausalLm {
+            check.fault("pooling", "means nothing for `task: causal_lm`");
+        }
+        let text = text.validate(task, check);
+        let eval = self.eval.map(|eval| eval.validate(task, check));
         let passes = self.gradient_accumulation_steps;
-        let pooling = check.word("pooling", self.pooling, Pooling::Mean, &["mean", "cls"]);
+        let pooled = self.pooling.is_some();
+        let words = &["mean", "cls", "last"];
+        let pooling = check.word("pooling", self.pooling, Pooling::Mean, words);
+        let pooling = pooled.then_some(pooling);
         let sequence_len = check.within("sequence_len", self.sequence_len, 256, 3, 1 << 20);
         let on_overlong = check.word(
             "on_overlong",
             self.on_overlong,
             OnOverlong::Error,
-            &["error", "drop", "truncate_right"],
+            &["error", "drop", "truncate_prompt_left", "truncate_right"],
         );
+        if task == Task::SeqCls && on_overlong == OnOverlong::TruncatePromptLeft {
+            let why = "a classified text has no prompt; write `truncate_right`";
+            check.fault("on_overlong", why);
+        }
+        let sample_packing = self.sample_packing.unwrap_or(false);
+        if task == Task::SeqCls && sample_packing {
+            let why = "batches of `seq_cls` are never padded; leave the key out";
+            check.fault("sample_packing", why);
+        }
         let max_dropped_fraction = check.number(
             "max_dropped_fraction",
             self.max_dropped_fraction,
@@ -193,10 +285,14 @@ impl RawJob {
             |x| (0.0..=1.0).contains(&x),
         );
         let lora = self.lora.validate(check);
-        let optimizer = self.optimizer.validate(check);
+        let optimizer = self.optimizer.validate(task, check);
         let lr_scheduler = self.lr_scheduler.validate(check);
+        let rows = match task {
+            Task::SeqCls => 32,
+            Task::CausalLm => 8,
+        };
         let micro_batch_size =
-            check.within("micro_batch_size", self.micro_batch_size, 32, 1, 65536);
+            check.within("micro_batch_size", self.micro_batch_size, rows, 1, 65536);
         let gradient_accumulation_steps =
             check.within("gradient_accumulation_steps", passes, 1, 1, 65536);
         let length = length(check, self.num_epochs, self.max_steps);
@@ -209,13 +305,36 @@ impl RawJob {
         );
         let checkpoint = self.checkpoint.validate(check);
         let watchdog = self.watchdog.validate(check);
+        let limits = self.limits.validate(check);
+        let compute = check.word(
+            "precision.compute",
+            self.precision.compute,
+            Compute::F32,
+            &["f32", "bf16"],
+        );
+        let val_set_size = self.val_set_size.map(|share| {
+            check.number(
+                "val_set_size",
+                Some(share),
+                0.0,
+                "above 0 and below 1",
+                |x| 0.0 < x && x < 1.0,
+            )
+        });
         // Everything was looked at; now what has no default must be there.
         Some(Job {
             name: name?,
             base: base?,
             dataset: dataset?,
             seed: seed?,
-            group_by_length: self.group_by_length.unwrap_or(true),
+            group_by_length: self.group_by_length.unwrap_or(!sample_packing),
+            gradient_checkpointing: self.gradient_checkpointing.unwrap_or(false),
+            task,
+            text,
+            sample_packing,
+            compute,
+            val_set_size,
+            limits,
             pooling,
             sequence_len,
             on_overlong,
@@ -258,6 +377,21 @@ impl RawLora {
         if let Some(names) = &self.exclude_modules {
             check.names("lora.exclude_modules", names);
         }
+        if !self.modules_to_save.is_empty() {
+            check.names("lora.modules_to_save", &self.modules_to_save);
+        }
+        let mut rank_pattern = BTreeMap::new();
+        for (pattern, r) in self.rank_pattern {
+            let key = format!("lora.rank_pattern.{pattern}");
+            rank_pattern.insert(pattern, check.within(&key, Some(r), r, 1, 4096));
+        }
+        let mut alpha_pattern = BTreeMap::new();
+        for (pattern, alpha) in self.alpha_pattern {
+            let key = format!("lora.alpha_pattern.{pattern}");
+            let alpha = check.number(&key, Some(alpha), 0.0, "positive", |x| x > 0.0);
+            alpha_pattern.insert(pattern, alpha);
+        }
+        let inits = &["kaiming", "gaussian"];
         JobLora {
             r: check.within("lora.r", self.r, 8, 1, 4096),
             alpha: check.number("lora.alpha", self.alpha, 16.0, "positive", |x| x > 0.0),
@@ -273,6 +407,12 @@ impl RawLora {
                 .map_or(Targets::AllLinear, |targets| targets.validate(check)),
             exclude_modules: self.exclude_modules,
             use_rslora: self.use_rslora.unwrap_or(false),
+            rank_pattern,
+            alpha_pattern,
+            layers_to_transform: self.layers_to_transform,
+            modules_to_save: self.modules_to_save,
+            use_dora: self.use_dora.unwrap_or(false),
+            init: check.word("lora.init", self.init, JobInit::Kaiming, inits),
         }
     }
 }
@@ -299,8 +439,138 @@ impl RawTargets {
     }
 }
 
+/// What only `causal_lm` reads.
+struct RawText {
+    tokenizer: RawTokenizer,
+    template: Option<RawTemplate>,
+    train_on: Option<String>,
+    train_on_eos: Option<String>,
+}
+
+impl RawText {
+    fn validate(self, task: Task, check: &mut Check<'_>) -> JobText {
+        if task == Task::SeqCls {
+            let given = [
+                ("tokenizer.add_bos", self.tokenizer.add_bos.is_some()),
+                ("chat_template", self.template.is_some()),
+                ("train_on", self.train_on.is_some()),
+                ("train_on_eos", self.train_on_eos.is_some()),
+            ];
+            for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+                check.fault(key, "means nothing for `task: seq_cls`");
+            }
+            return JobText::default();
+        }
+        let add_bos = match self.tokenizer.add_bos {
+            None => None,
+            Some(RawAuto::Decided(decided)) => Some(decided),
+            Some(RawAuto::Word(word)) => {
+                if word != "auto" {
+                    check.fault("tokenizer.add_bos", "must be auto, true or false");
+                }
+                None
+            }
+        };
+        let parts = &["completion", "assistant", "last_assistant", "all"];
+        let train_on = self.train_on.is_some();
+        let part = check.word("train_on", self.train_on, TrainOn::All, parts);
+        let ends = &["turn", "last", "all", "none"];
+        JobText {
+            template: self.template.and_then(|template| template.validate(check)),
+            add_bos,
+            train_on: train_on.then_some(part),
+            train_on_eos: check.word("train_on_eos", self.train_on_eos, TrainOnEos::Turn, ends),
+        }
+    }
+}
+
+impl RawTemplate {
+    /// `None` when it says nothing, or where a fault was added.
+    fn validate(self, check: &mut Check<'_>) -> Option<JobTemplate> {
+        if self.file.is_some() && self.name.is_some() {
+            check.fault("chat_template.name", "write `file` or `name`, not both");
+        }
+        let text = self
+            .file
+            .map(|file| check.beside("chat_template.file", &file));
+        let sha256 = self.sha256.map(|hex| {
+            let hex = hex.strip_prefix("sha256:").unwrap_or(&hex).to_owned();
+            check.parsed("chat_template.sha256", Digest::from_hex(&hex))
+        });
+        let date = self.date.map(|date| {
+            let time = match date.contains('T') {
+                true => date,
+                false => format!("{date}T00:00:00Z"),
+            };
+            check.parsed("chat_template.date", time.parse::<Timestamp>())
+        });
+        // Each is `None` where nothing was said, and holds `None` where a fault was added.
+        let template = JobTemplate {
+            name: self.name,
+            text: text.flatten(),
+            sha256: sha256.flatten(),
+            date: date.flatten(),
+        };
+        if let (Some(text), Some(want)) = (&template.text, &template.sha256) {
+            let found = Digest::of(text.as_bytes());
+            if found != *want {
+                check.fault(
+                    "chat_template.sha256",
+                    format!("the file's digest is {found}"),
+                );
+            }
+        }
+        (template != JobTemplate::default()).then_some(template)
+    }
+}
+
+impl RawLimits {
+    fn validate(self, check: &mut Check<'_>) -> Limits {
+        if self.max_seconds == Some(0) {
+            check.fault("limits.max_seconds", "must be at least 1");
+        }
+        let memory = self.max_memory.and_then(|memory| match memory {
+            RawBytes::Bytes(bytes) => Some(bytes),
+            RawBytes::Text(text) => check.parsed("limits.max_memory", size(&text)),
+        });
+        if memory == Some(0) {
+            check.fault("limits.max_memory", "must be at least 1");
+        }
+        Limits {
+            max_memory: memory,
+            max_seconds: self.max_seconds,
+        }
+    }
+}
+
+/// Bytes of a text such as `8GiB`.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 7] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("B", 1),
+    ];
+    let parsed = UNITS.into_iter().find_map(|(unit, factor)| {
+        let number: f64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        (number.is_finite() && number >= 0.0).then_some((number * factor as f64) as u64)
+    });
+    parsed.ok_or_else(|| format!("{text:?} is not a size; write one such as 8GiB"))
+}
+
 impl RawOptimizer {
-    fn validate(self, check: &mut Check<'_>) -> JobOptimizer {
+    fn validate(self, task: Task, check: &mut Check<'_>) -> JobOptimizer {
+        let rate = match task {
+            Task::SeqCls => 2e-3,
+            Task::CausalLm => 2e-4,
+        };
+        let ratio = self.loraplus_lr_ratio.map(|ratio| {
+            let key = "optimizer.loraplus_lr_ratio";
+            check.number(key, Some(ratio), 1.0, "at least 1", |x| x >= 1.0)
+        });
         if let Some(name) = self.name.filter(|name| name != "adamw") {
             check.fault(
                 "optimizer.name",
@@ -321,7 +591,7 @@ impl RawOptimizer {
             learning_rate: check.number(
                 "optimizer.learning_rate",
                 self.learning_rate,
-                2e-3,
+                rate,
                 "positive",
                 |x| x > 0.0,
             ),
@@ -334,6 +604,7 @@ impl RawOptimizer {
                 "0 or positive",
                 |x| x >= 0.0,
             ),
+            loraplus_lr_ratio: ratio,
         }
     }
 }
@@ -383,7 +654,25 @@ impl RawSchedule {
 }
 
 impl RawEvaluation {
-    fn validate(self, check: &mut Check<'_>) -> Evaluation {
+    fn validate(self, task: Task, check: &mut Check<'_>) -> Evaluation {
+        let (metric, metrics): (_, &[&str]) = match task {
+            Task::SeqCls => (Metric::Accuracy, &["accuracy", "macro_f1", "loss"]),
+            Task::CausalLm => (Metric::Loss, &["loss", "exact_match"]),
+        };
+        let unknown = |word: &String| !metrics.contains(&word.as_str());
+        if let Some(word) = self.metric.as_ref().filter(|word| unknown(word)) {
+            let of = match task {
+                Task::SeqCls => "seq_cls",
+                Task::CausalLm => "causal_lm",
+            };
+            let known = metrics.join(", ");
+            let meant = match suggest(word, metrics.iter().copied()) {
+                Some(meant) => format!("; did you mean `{meant}`?"),
+                None => String::new(),
+            };
+            let message = format!("{word:?} is no metric of {of} ({known}){meant}");
+            check.fault("eval.metric", message);
+        }
         let every = match (self.every_steps, self.every_epoch) {
             (None, None | Some(true)) => Rhythm::Epoch,
             (Some(0), _) => {
@@ -411,12 +700,13 @@ impl RawEvaluation {
         }
         Evaluation {
             every,
-            metric: check.word(
-                "eval.metric",
-                self.metric,
-                Metric::Accuracy,
-                &["accuracy", "macro_f1", "loss"],
-            ),
+            metric: match self.metric.as_deref() {
+                Some("accuracy") => Metric::Accuracy,
+                Some("macro_f1") => Metric::MacroF1,
+                Some("exact_match") => Metric::ExactMatch,
+                Some("loss") => Metric::Loss,
+                _ => metric,
+            },
             early_stopping_patience: self.early_stopping_patience,
             load_best: self.load_best.unwrap_or(true),
         }
@@ -480,6 +770,23 @@ impl Check<'_> {
                 None
             }
         }
+    }
+
+    fn parsed<T, E: std::fmt::Display>(&mut self, key: &str, value: Result<T, E>) -> Option<T> {
+        value
+            .map_err(|error| self.fault(key, error.to_string()))
+            .ok()
+    }
+
+    /// The text of a file whose path is relative to the job file.
+    fn beside(&mut self, key: &str, file: &str) -> Option<String> {
+        let folder = self.source.path().parent().unwrap_or(Path::new(""));
+        let path = folder.join(file);
+        let bytes = fsio::read(&path).map_err(|error| error.source.to_string());
+        let text = bytes
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()));
+        let named = |why| format!("cannot read {}: {why}", path.display());
+        self.parsed(key, text.map_err(named))
     }
 
     /// One of a few words, spelled as the type is stored.

@@ -17,12 +17,36 @@ use super::error::TrainError;
 pub struct Scores {
     /// Rows looked at.
     pub rows: u64,
-    /// The share of right answers.
-    pub accuracy: Decimal,
-    /// The mean F1 of the labels.
-    pub macro_f1: Decimal,
-    /// The mean cross-entropy.
+    /// Learned tokens looked at, in causal language modelling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// The share of rows whose answer is written token for token, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact_match: Option<Decimal>,
+    /// The share of right answers, in classification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<Decimal>,
+    /// The mean F1 of the labels, in classification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macro_f1: Option<Decimal>,
+    /// The mean cross-entropy of rows, or of learned tokens.
     pub loss: Decimal,
+}
+
+/// `accuracy 0.9100, macro-F1 0.9000, loss 0.3100`, as far as there is such a thing.
+impl std::fmt::Display for Scores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(exact_match) = self.exact_match {
+            write!(f, "exact match {:.4}, ", exact_match.get())?;
+        }
+        if let Some(accuracy) = self.accuracy {
+            write!(f, "accuracy {:.4}, ", accuracy.get())?;
+        }
+        if let Some(macro_f1) = self.macro_f1 {
+            write!(f, "macro-F1 {:.4}, ", macro_f1.get())?;
+        }
+        write!(f, "loss {:.4}", self.loss.get())
+    }
 }
 
 /// A line of the file. Numbers are plain JSON: nothing is decided from them.
@@ -43,8 +67,12 @@ pub(super) enum Line {
         step: u64,
         epoch: u64,
         loss: f64,
-        accuracy: f64,
-        macro_f1: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exact_match: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        accuracy: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        macro_f1: Option<f64>,
         best: bool,
         seconds: f64,
     },

@@ -39,27 +39,38 @@ mod streams;
 #[cfg(feature = "train")]
 mod adapt;
 #[cfg(feature = "train")]
+mod encode;
+#[cfg(feature = "train")]
 mod evaluate;
 #[cfg(feature = "train")]
 mod prepare;
+#[cfg(feature = "train")]
+mod read;
+#[cfg(feature = "train")]
+mod rows;
 #[cfg(feature = "train")]
 mod trainer;
 
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "train")]
+pub use encode::RowFault;
 pub use error::TrainError;
 pub use job::{
-    BaseRef, CheckpointPlan, DatasetRef, Evaluation, Job, JobLora, JobOptimizer, JobSchedule,
-    Length, Metric, OnOverlong, Rhythm, ScheduleName, Targets, Warmup, Watchdog,
+    BaseRef, CheckpointPlan, Compute, DatasetRef, Evaluation, Job, JobInit, JobLora, JobOptimizer,
+    JobSchedule, JobTemplate, JobText, Length, Limits, Metric, OnOverlong, Rhythm, ScheduleName,
+    Targets, Task, TrainOn, TrainOnEos, Warmup, Watchdog,
 };
 pub use machine::{Machine, MachineClass};
 pub use metrics::Scores;
-pub use plan::{Memory, Plan};
+pub use optimizer::{AdamW, Rule, clip};
+pub use plan::{Memory, Plan, PlannedModule, Sample, SamplePart};
 pub use record::{Best, End, RunRecord, Totals};
-pub use run::{Progress, RunDir, RunState, RunSummary, find_run, runs};
+pub use run::{Progress, RunDir, RunState, RunSummary, Stop, find_run, runs};
+pub use schedule::Schedule;
 pub use start::{RunId, RunStart};
 pub use streams::Streams;
-pub use tokens::TokenAccount;
+pub use tokens::{LearnedAccount, TokenAccount};
 #[cfg(feature = "train")]
 pub use trainer::{Finished, Inputs, Outcome, plan, resume, start};

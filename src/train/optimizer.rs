@@ -2,7 +2,7 @@
 
 /// AdamW with decoupled decay (`torch.optim.AdamW`), its moments and its step count.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct AdamW {
+pub struct AdamW {
     rule: Rule,
     /// Steps taken.
     steps: u64,
@@ -14,16 +14,19 @@ pub(super) struct AdamW {
 
 /// The constants of AdamW.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Rule {
-    pub(super) betas: [f64; 2],
-    pub(super) eps: f64,
-    pub(super) weight_decay: f64,
+pub struct Rule {
+    /// How much of the moving means stays at each step.
+    pub betas: [f64; 2],
+    /// Added to the root of the second.
+    pub eps: f64,
+    /// The share of a weight that goes, per step and learning rate.
+    pub weight_decay: f64,
 }
 
 impl AdamW {
     /// An optimiser that has taken so many steps; before the first, both moments are zero. They have the lengths of the
     /// parameters.
-    pub(super) fn new(rule: Rule, steps: u64, first: Vec<Vec<f32>>, second: Vec<Vec<f32>>) -> Self {
+    pub fn new(rule: Rule, steps: u64, first: Vec<Vec<f32>>, second: Vec<Vec<f32>>) -> Self {
         Self {
             rule,
             steps,
@@ -32,24 +35,13 @@ impl AdamW {
         }
     }
 
-    /// Moves the weights by one step; scalars are `f64` and rounded where torch rounds them.
-    pub(super) fn step(&mut self, rate: f64, weights: &mut [Vec<f32>], gradients: &[Vec<f32>]) {
+    /// Moves the weights by one step, each tensor at its own rate; scalars are `f64` and rounded where torch rounds them.
+    pub fn step(&mut self, rates: &[f64], weights: &mut [Vec<f32>], gradients: &[Vec<f32>]) {
         self.steps += 1;
-        let [beta1, beta2] = self.rule.betas;
-        let steps = self.steps as f64;
-        let constants = Constants {
-            keep: (1.0 - rate * self.rule.weight_decay) as f32,
-            lerp: (1.0 - beta1) as f32,
-            beta2: beta2 as f32,
-            square: (1.0 - beta2) as f32,
-            root: (1.0 - beta2.powf(steps)).sqrt() as f32,
-            eps: self.rule.eps as f32,
-            rate: (rate / (1.0 - beta1.powf(steps))) as f32,
-        };
         let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((weights, gradients), (first, second)) in
-            weights.iter_mut().zip(gradients).zip(moments)
-        {
+        let tensors = weights.iter_mut().zip(gradients).zip(moments).zip(rates);
+        for (((weights, gradients), (first, second)), rate) in tensors {
+            let constants = Constants::new(&self.rule, self.steps as f64, *rate);
             constants.apply(weights, gradients, first, second);
         }
     }
@@ -60,7 +52,7 @@ impl AdamW {
     }
 }
 
-/// What is the same for all elements of one step.
+/// What is the same for all elements of one tensor and step.
 struct Constants {
     keep: f32,
     lerp: f32,
@@ -72,6 +64,19 @@ struct Constants {
 }
 
 impl Constants {
+    fn new(rule: &Rule, steps: f64, rate: f64) -> Self {
+        let [beta1, beta2] = rule.betas;
+        Self {
+            keep: (1.0 - rate * rule.weight_decay) as f32,
+            lerp: (1.0 - beta1) as f32,
+            beta2: beta2 as f32,
+            square: (1.0 - beta2) as f32,
+            root: (1.0 - beta2.powf(steps)).sqrt() as f32,
+            eps: rule.eps as f32,
+            rate: (rate / (1.0 - beta1.powf(steps))) as f32,
+        }
+    }
+
     fn apply(&self, weights: &mut [f32], gradients: &[f32], first: &mut [f32], second: &mut [f32]) {
         let elements = weights.iter_mut().zip(gradients).zip(first).zip(second);
         for (((weight, gradient), first), second) in elements {
@@ -87,7 +92,7 @@ impl Constants {
 /// Shortens the gradients to `max_norm` together, as `torch.nn.utils.clip_grad_norm_` does; 0 leaves them as they are.
 ///
 /// Returns their length before. The sum of squares is taken in `f64`, in the order of the tensors.
-pub(super) fn clip(gradients: &mut [Vec<f32>], max_norm: f64) -> f64 {
+pub fn clip(gradients: &mut [Vec<f32>], max_norm: f64) -> f64 {
     let squares = |tensor: &Vec<f32>| tensor.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
     let norm = gradients.iter().map(squares).sum::<f64>().sqrt();
     let factor = max_norm / (norm + 1e-6);
@@ -143,7 +148,8 @@ mod tests {
                 let norm = clip(&mut gradients, max_norm);
                 let want = step["norm"].as_f64().unwrap();
                 assert!((norm - want).abs() <= 1e-6 * want, "{norm}, not {want}");
-                adam.step(step["rate"].as_f64().unwrap(), &mut weights, &gradients);
+                let rates = vec![step["rate"].as_f64().unwrap(); weights.len()];
+                adam.step(&rates, &mut weights, &gradients);
                 let after = tensors(&step["after"]);
                 for (got, want) in weights.iter().flatten().zip(after.iter().flatten()) {
                     assert!((got - want).abs() < 2e-6, "step {index}: {got}, not {want}");

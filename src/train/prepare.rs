@@ -1,42 +1,39 @@
 //! From job, dataset and base to tokens, a fresh network and a plan. Nothing is written.
 
-use std::collections::BTreeMap;
-
+use super::encode::{Bos, Encoder};
 use super::error::TrainError;
-use super::job::{Evaluation, Job, Metric, OnOverlong, Rhythm};
+use super::job::{Compute, Evaluation, Job, Metric, Rhythm, Task, TrainOn};
 use super::order::Order;
-use super::plan::{self, Memory, Plan};
+use super::plan::{self, Memory, Plan, PlannedModule};
+use super::read::{Reading, Splits};
+use super::rows::Rows;
 use super::streams::Streams;
-use super::tokens::TokenAccount;
 use super::trainer::Inputs;
-use crate::base::network::{Batch, Classifier};
-use crate::base::{self, BertConfig, Checkpoint, Tokenizer};
-use crate::dataset::{self, Example, Kind, SplitName};
+use crate::base::chat::ChatTemplate;
+use crate::base::network::{self, Model, NetworkError, Parameter, Setup, Trained};
+use crate::base::{
+    self, Checkpoint, Config, LoraSpec, Pooling, Precision, Tokenizer, TokenizerConfig,
+};
+use crate::dataset::{Kind, SplitName};
 use crate::digest::Digest;
-use crate::progress::{Event, Reporter, Unit};
-
-/// Lines that an error about long rows names.
-const NAMED_LINES: usize = 5;
+use crate::progress::Reporter;
 
 /// Everything that the loop needs.
 pub(super) struct Prepared {
     pub(super) plan: Plan,
-    pub(super) classifier: Classifier,
-    pub(super) train: Encoded,
-    pub(super) validation: Option<Encoded>,
-    /// `None` when there is no validation split.
+    pub(super) model: Model,
+    pub(super) train: Rows,
+    pub(super) validation: Option<Rows>,
+    /// `None` when there is nothing to look at.
     pub(super) evaluation: Option<Evaluation>,
     pub(super) order: Order,
+    /// What stands for a whole text, in classification.
+    pub(super) pooling: Pooling,
     pub(super) checkpoint: Checkpoint,
     /// The digest of `tokenizer.json`.
     pub(super) tokenizer: Digest,
-}
-
-/// The rows of a split as token ids and label numbers.
-pub(super) struct Encoded {
-    ids: Vec<Vec<u32>>,
-    labels: Vec<u32>,
-    pub(super) account: TokenAccount,
+    /// Where conversations are trained on.
+    pub(super) template: Option<ChatTemplate>,
 }
 
 /// Reads, checks and counts everything; builds the network with fresh factors and head.
@@ -45,72 +42,170 @@ pub(super) fn prepare(
     inputs: &Inputs<'_>,
     reporter: &dyn Reporter,
 ) -> Result<Prepared, TrainError> {
-    let dataset = inputs.dataset;
-    if dataset.kind != Kind::Classification {
-        let dataset = job.dataset.to_string();
-        return Err(TrainError::Kind { dataset });
-    }
-    let evaluation = evaluation(job, dataset.split(SplitName::Validation).is_some())?;
+    check_kind(job, inputs.dataset.kind)?;
+    let evaluation = evaluation(job, inputs.dataset.split(SplitName::Validation).is_some())?;
     let checkpoint = base::open(inputs.store, inputs.base)?;
-    let tokenizer = tokenizer(job, &checkpoint)?;
-    let read = Reading {
+    let config = Config::parse(&checkpoint.config).map_err(NetworkError::Checkpoint)?;
+    let pooling = pooling(job, &config)?;
+    let tokenizer = tokenizer(job, &checkpoint, &config)?;
+    let names =
+        TokenizerConfig::of(&checkpoint).map_err(crate::base::network::NetworkError::Checkpoint)?;
+    let template = template(job, inputs.dataset.kind, &names)?;
+    let encoder = match job.task {
+        Task::SeqCls => None,
+        Task::CausalLm => Some(encoder(
+            job,
+            inputs.dataset.kind,
+            &tokenizer,
+            &names,
+            template.as_ref(),
+        )?),
+    };
+    let reading = Reading {
         job,
         inputs,
         reporter,
-        unknown: unknown_id(&checkpoint.tokenizer),
         tokenizer: &tokenizer,
+        encoder: encoder.as_ref(),
     };
-    let (labels, train) = read.train()?;
-    let validation = match evaluation {
-        Some(_) => Some(read.split(SplitName::Validation, &labels)?),
-        None => None,
-    };
+    let splits = reading.splits(evaluation.is_some())?;
     let streams = Streams::of(job.seed);
     let spec = job.lora.spec();
-    let classifier = Classifier::load(
-        &checkpoint,
-        job.pooling,
-        labels.len(),
-        Some(&spec),
-        streams.init,
-    )?;
-    let order = Order::new(
-        train.lengths(),
-        job.micro_batch_size,
-        job.group_by_length,
-        streams.order,
-    );
-    let plan = make_plan(
+    let setup = Setup {
+        seed: streams.init,
+        ..setup(job, &spec, splits.labels.len(), pooling)
+    };
+    let mut model = Model::load(&checkpoint, &setup)?;
+    model.set_segment(segment(job, &config));
+    let order = order(job, &splits.train, streams.order);
+    let plan = plan(
         job,
         inputs,
-        labels,
-        &classifier,
+        &config,
+        &splits,
+        &model,
         &order,
-        &train,
-        &validation,
+        template.as_ref(),
     );
+    if let Some(limit) = job
+        .limits
+        .max_memory
+        .filter(|most| plan.memory.total() > *most)
+    {
+        return Err(TrainError::Memory {
+            needed: plan.memory.total(),
+            limit,
+        });
+    }
     Ok(Prepared {
         plan,
-        classifier,
-        train,
-        validation,
+        model,
+        train: splits.train,
+        validation: splits.validation,
         evaluation,
         order,
+        pooling,
         tokenizer: Digest::of(&checkpoint.tokenizer),
         checkpoint,
+        template,
     })
 }
 
-/// The job's own evaluation, or one after every epoch where there is a validation split.
+/// How the job's network is made of the checkpoint, with fresh values of seed 0.
+pub(super) fn setup<'a>(
+    job: &Job,
+    spec: &'a LoraSpec,
+    labels: usize,
+    pooling: Pooling,
+) -> Setup<'a> {
+    Setup {
+        task: match job.task {
+            Task::SeqCls => network::Task::SeqCls { labels, pooling },
+            Task::CausalLm => network::Task::CausalLm,
+        },
+        trained: Trained::Lora(spec),
+        precision: match job.compute {
+            Compute::F32 => Precision::F32,
+            Compute::Bf16 => Precision::Bf16,
+        },
+        seed: 0,
+    }
+}
+
+/// What stands for a whole text: a decoder's last token has seen all others, an encoder's mean does best.
+fn pooling(job: &Job, config: &Config) -> Result<Pooling, TrainError> {
+    let (decoder, asked) = (config.is_decoder(), job.pooling);
+    if job.task == Task::CausalLm && !decoder {
+        return Err(TrainError::NotALanguageModel);
+    }
+    Ok(asked.unwrap_or(match decoder {
+        true => Pooling::Last,
+        false => Pooling::Mean,
+    }))
+}
+
+/// Layers that are computed again together: with the root of their number, what is kept at their borders and what is kept
+/// inside one of them are about as much.
+fn segment(job: &Job, config: &Config) -> Option<usize> {
+    let root = (config.num_hidden_layers() as f64).sqrt().ceil() as usize;
+    job.gradient_checkpointing.then_some(root)
+}
+
+/// Whether the job's task can be learned from such rows, and the job does not ask for parts that they have not.
+fn check_kind(job: &Job, kind: Kind) -> Result<(), TrainError> {
+    let classified = kind == Kind::Classification;
+    if classified != (job.task == Task::SeqCls) {
+        return Err(match classified {
+            true => TrainError::Classified {
+                dataset: job.dataset.to_string(),
+            },
+            false => TrainError::Kind {
+                dataset: job.dataset.to_string(),
+            },
+        });
+    }
+    let fits = match (job.text.train_on, kind) {
+        (None | Some(TrainOn::All), _) => true,
+        (Some(TrainOn::Completion), kind) => kind == Kind::Completion,
+        (Some(TrainOn::Assistant | TrainOn::LastAssistant), kind) => is_conversation(kind),
+    };
+    let whole = job.text.train_on == Some(TrainOn::All) || kind == Kind::Text;
+    if whole
+        && job
+            .eval
+            .as_ref()
+            .is_some_and(|e| e.metric == Metric::ExactMatch)
+    {
+        return Err(TrainError::NoAnswers);
+    }
+    match (fits, job.text.train_on) {
+        (false, Some(train_on)) => Err(TrainError::TrainOn { train_on, kind }),
+        _ => Ok(()),
+    }
+}
+
+fn is_conversation(kind: Kind) -> bool {
+    matches!(kind, Kind::Messages | Kind::Alpaca | Kind::Sharegpt)
+}
+
+/// The job's own evaluation, or one after every epoch where there is something to look at.
 fn evaluation(job: &Job, split: bool) -> Result<Option<Evaluation>, TrainError> {
-    match (&job.eval, split) {
+    if split && job.val_set_size.is_some() {
+        return Err(TrainError::TwoValidations {
+            dataset: job.dataset.to_string(),
+        });
+    }
+    match (&job.eval, split || job.val_set_size.is_some()) {
         (Some(evaluation), true) => Ok(Some(evaluation.clone())),
         (Some(_), false) => Err(TrainError::NoValidation {
             dataset: job.dataset.to_string(),
         }),
         (None, true) => Ok(Some(Evaluation {
             every: Rhythm::Epoch,
-            metric: Metric::Accuracy,
+            metric: match job.task {
+                Task::SeqCls => Metric::Accuracy,
+                Task::CausalLm => Metric::Loss,
+            },
             early_stopping_patience: None,
             load_best: true,
         })),
@@ -118,10 +213,8 @@ fn evaluation(job: &Job, split: bool) -> Result<Option<Evaluation>, TrainError> 
     }
 }
 
-fn tokenizer(job: &Job, checkpoint: &Checkpoint) -> Result<Tokenizer, TrainError> {
-    let config = BertConfig::parse(&checkpoint.config)
-        .map_err(crate::base::network::NetworkError::Checkpoint)?;
-    let (asked, limit) = (job.sequence_len, config.max_position_embeddings);
+fn tokenizer(job: &Job, checkpoint: &Checkpoint, config: &Config) -> Result<Tokenizer, TrainError> {
+    let (asked, limit) = (job.sequence_len, config.longest());
     if asked > limit {
         return Err(TrainError::SequenceLength { asked, limit });
     }
@@ -133,217 +226,184 @@ fn tokenizer(job: &Job, checkpoint: &Checkpoint) -> Result<Tokenizer, TrainError
     Ok(tokenizer)
 }
 
-/// The id that stands for what the tokenizer does not know, where it has one.
-fn unknown_id(tokenizer: &[u8]) -> Option<u32> {
-    let file: serde_json::Value = serde_json::from_slice(tokenizer).ok()?;
-    let model = file.get("model")?;
-    let by_name = || {
-        model
-            .get("vocab")?
-            .get(model.get("unk_token")?.as_str()?)?
-            .as_u64()
-    };
-    let by_number = || model.get("unk_id")?.as_u64();
-    u32::try_from(by_name().or_else(by_number)?).ok()
-}
-
-struct Reading<'a> {
-    job: &'a Job,
-    inputs: &'a Inputs<'a>,
-    reporter: &'a dyn Reporter,
-    tokenizer: &'a Tokenizer,
-    unknown: Option<u32>,
-}
-
-impl Reading<'_> {
-    /// The training split, and its labels in order.
-    fn train(&self) -> Result<(Vec<String>, Encoded), TrainError> {
-        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-        let mut encoded = self.encode(SplitName::Train, |_, label| {
-            let next = seen.len() as u32;
-            Ok(*seen.entry(label.to_owned()).or_insert(next))
-        })?;
-        if seen.len() < 2 {
-            return Err(TrainError::Labels(seen.len()));
-        }
-        let mut sorted = vec![0; seen.len()];
-        for (position, number) in seen.values().enumerate() {
-            sorted[*number as usize] = position as u32;
-        }
-        for label in &mut encoded.labels {
-            *label = sorted[*label as usize];
-        }
-        Ok((seen.into_keys().collect(), encoded))
-    }
-
-    /// Another split; a label that is not one of `labels` is an error.
-    fn split(&self, split: SplitName, labels: &[String]) -> Result<Encoded, TrainError> {
-        self.encode(split, |line, label| {
-            let found = labels.binary_search_by(|known| known.as_str().cmp(label));
-            found
-                .map(|number| number as u32)
-                .map_err(|_| TrainError::NewLabel {
-                    split,
-                    line,
-                    label: label.to_owned(),
-                })
-        })
-    }
-
-    fn encode(
-        &self,
-        split: SplitName,
-        mut number: impl FnMut(u64, &str) -> Result<u32, TrainError>,
-    ) -> Result<Encoded, TrainError> {
-        let total = self.inputs.dataset.split(split).map(|split| split.rows);
-        self.reporter.report(&Event::Started {
-            what: "tokenising",
-            total,
-            unit: Unit::Items,
-        });
-        let mut encoded = Encoded {
-            ids: Vec::new(),
-            labels: Vec::new(),
-            account: TokenAccount::default(),
+/// The template of a dataset of conversations: the job's, or the base's own.
+fn template(
+    job: &Job,
+    kind: Kind,
+    names: &TokenizerConfig,
+) -> Result<Option<ChatTemplate>, TrainError> {
+    let asked = job.text.template.clone().unwrap_or_default();
+    if !is_conversation(kind) {
+        return match job.text.template {
+            Some(_) => Err(TrainError::NoConversations { kind }),
+            None => Ok(None),
         };
-        let mut too_long = Vec::new();
-        for row in dataset::rows(self.inputs.store, self.inputs.dataset, split)? {
-            let row = row?;
-            let Example::Classification { text, label, .. } = &row.example else {
-                let dataset = self.job.dataset.to_string();
-                return Err(TrainError::Kind { dataset });
-            };
-            let encoding = self.tokenizer.encode(text)?;
-            let account = &mut encoded.account;
-            account.rows += 1;
-            account.longest = account.longest.max(encoding.length as u64);
-            if account.rows.is_multiple_of(256) {
-                self.reporter.report(&Event::Advanced {
-                    done: account.rows,
-                    note: "",
-                });
-                if self.reporter.interrupted() {
-                    return Err(TrainError::Interrupted);
-                }
-            }
-            if encoding.truncated() {
-                too_long.push(row.line);
-                match self.job.on_overlong {
-                    OnOverlong::TruncateRight => account.truncated += 1,
-                    OnOverlong::Drop | OnOverlong::Error => {
-                        account.dropped += 1;
-                        continue;
-                    }
-                }
-            }
-            account.kept += 1;
-            account.tokens += encoding.ids.len() as u64;
-            let unknown = encoding.ids.iter().filter(|id| Some(**id) == self.unknown);
-            account.unknown += unknown.count() as u64;
-            encoded.labels.push(number(row.line, label)?);
-            encoded.ids.push(encoding.ids);
-        }
-        self.reporter.report(&Event::Finished);
-        self.check_lengths(split, &encoded.account, too_long)?;
-        Ok(encoded)
     }
-
-    fn check_lengths(
-        &self,
-        split: SplitName,
-        account: &TokenAccount,
-        mut lines: Vec<u64>,
-    ) -> Result<(), TrainError> {
-        let limit = self.job.sequence_len;
-        if self.job.on_overlong == OnOverlong::Error && account.dropped > 0 {
-            lines.truncate(NAMED_LINES);
-            return Err(TrainError::Overlong {
-                split,
-                rows: account.dropped,
-                lines,
-                limit,
-                longest: account.longest,
-            });
-        }
-        if account.dropped_share() > self.job.max_dropped_fraction || account.kept == 0 {
-            return Err(TrainError::Dropped {
-                split,
-                dropped: account.dropped,
-                rows: account.rows,
-                limit,
-            });
-        }
-        Ok(())
+    let name = asked.name.as_deref().unwrap_or("default");
+    let source = match &asked.text {
+        Some(text) => text,
+        None => names
+            .templates
+            .get(name)
+            .ok_or_else(|| TrainError::NoTemplate {
+                name: name.to_owned(),
+                known: names.templates.keys().cloned().collect(),
+            })?,
+    };
+    let template = ChatTemplate::new(source, names.tokens.clone(), asked.date)?;
+    match asked.sha256.filter(|want| *want != template.digest()) {
+        Some(want) => Err(TrainError::OtherTemplate {
+            want,
+            found: template.digest(),
+        }),
+        None => Ok(Some(template)),
     }
 }
 
-impl Encoded {
-    /// Tokens of each row.
-    pub(super) fn lengths(&self) -> Vec<usize> {
-        self.ids.iter().map(Vec::len).collect()
+fn encoder<'a>(
+    job: &Job,
+    kind: Kind,
+    tokenizer: &'a Tokenizer,
+    names: &TokenizerConfig,
+    template: Option<&'a ChatTemplate>,
+) -> Result<Encoder<'a>, TrainError> {
+    let id = |role: &str| tokenizer.id(names.token(role)?);
+    let eos = id("eos_token").ok_or(TrainError::NoEos)?;
+    let leading = tokenizer.leading()?;
+    let bos = id("bos_token").or(leading);
+    let by_tokenizer = leading.is_some() && leading == bos || names.add_bos == Some(true);
+    let asked = job.text.add_bos;
+    if asked == Some(true) && bos.is_none() {
+        return Err(TrainError::NoBos);
     }
+    Ok(Encoder {
+        tokenizer,
+        template,
+        train_on: job.text.train_on.unwrap_or(match kind {
+            Kind::Completion => TrainOn::Completion,
+            kind if is_conversation(kind) => TrainOn::Assistant,
+            _ => TrainOn::All,
+        }),
+        train_on_eos: job.text.train_on_eos,
+        bos: Bos {
+            // Some models have one token for both ends; then its number says nothing.
+            id: bos.filter(|bos| *bos != eos),
+            before_plain: asked.unwrap_or(by_tokenizer),
+            before_chat: asked == Some(true),
+            demanded: asked.unwrap_or(by_tokenizer),
+        },
+        eos,
+    })
+}
 
-    /// These rows as a packed batch.
-    pub(super) fn batch(&self, rows: &[usize]) -> Batch {
-        let labels = rows.iter().map(|row| self.labels[*row]).collect();
-        Batch::new(rows.iter().map(|row| self.ids[*row].as_slice()), labels)
-    }
-
-    /// The label numbers of these rows.
-    pub(super) fn labels(&self) -> &[u32] {
-        &self.labels
+fn order(job: &Job, train: &Rows, seed: u64) -> Order {
+    let order = Order::new(
+        train.lengths(),
+        job.micro_batch_size,
+        job.group_by_length,
+        seed,
+    );
+    match job.sample_packing {
+        true => order.packed(job.sequence_len),
+        false => order,
     }
 }
 
-fn make_plan(
+fn plan(
     job: &Job,
     inputs: &Inputs<'_>,
-    labels: Vec<String>,
-    classifier: &Classifier,
+    config: &Config,
+    splits: &Splits,
+    model: &Model,
     order: &Order,
-    train: &Encoded,
-    validation: &Option<Encoded>,
+    template: Option<&ChatTemplate>,
 ) -> Plan {
-    let (steps_per_epoch, steps) = plan::steps(job, order.batches());
-    let parameters = classifier.parameters();
-    let elements = |shape: &Vec<usize>| shape.iter().product::<usize>() as u64;
-    let trainable = parameters.iter().map(|p| elements(&p.shape)).sum();
-    let factors = parameters
-        .iter()
-        .filter(|p| p.name.ends_with(".lora_A.weight"));
+    let (steps_per_epoch, steps) = plan::steps(job, order);
+    let elements = |parameter: &Parameter| parameter.shape.iter().product::<usize>() as u64;
+    let trainable = model.parameters().iter().map(elements).sum();
+    let modules = modules(model.parameters());
     Plan {
-        labels,
-        train: train.account,
-        validation: validation.as_ref().map(|rows| rows.account),
+        labels: splits.labels.clone(),
+        chat_template: template.map(ChatTemplate::digest),
+        train: splits.train.account,
+        validation: splits.validation.as_ref().map(|rows| rows.account),
+        samples: splits.samples.clone(),
         trainable_parameters: trainable,
         base_parameters: inputs.base.model.parameters,
-        adapted_modules: factors.count() as u64,
+        adapted_modules: modules.len() as u64,
+        modules,
         steps_per_epoch,
         steps,
-        memory: memory(job, inputs, classifier.config(), trainable, train),
+        memory: memory(job, inputs, config, trainable, &splits.train),
+        max_memory: job.limits.max_memory,
     }
 }
 
-fn memory(
-    job: &Job,
-    inputs: &Inputs<'_>,
-    config: &BertConfig,
-    trainable: u64,
-    train: &Encoded,
-) -> Memory {
+/// The modules with factors, from the names and shapes of these.
+fn modules(parameters: &[Parameter]) -> Vec<PlannedModule> {
+    let shape = |name: &str| {
+        let found = parameters.iter().find(|parameter| parameter.name == name)?;
+        Some((*found.shape.first()?, *found.shape.get(1)?))
+    };
+    let module = |parameter: &Parameter| {
+        let name = parameter.name.strip_suffix(".lora_A.weight")?;
+        let (r, inputs) = shape(&parameter.name)?;
+        let (outputs, _) = shape(&format!("{name}.lora_B.weight"))?;
+        Some(PlannedModule {
+            path: name.strip_prefix("base_model.model.")?.to_owned(),
+            inputs,
+            outputs,
+            r,
+        })
+    };
+    parameters.iter().filter_map(module).collect()
+}
+
+fn memory(job: &Job, inputs: &Inputs<'_>, config: &Config, trainable: u64, train: &Rows) -> Memory {
     let mut lengths = train.lengths();
     lengths.sort_unstable_by(|a, b| b.cmp(a));
-    let batch = &lengths[..lengths.len().min(job.micro_batch_size)];
+    let rows = match job.sample_packing {
+        false => job.micro_batch_size,
+        // As many of the longest as the packs can hold.
+        true => {
+            let room = job.micro_batch_size * job.sequence_len;
+            let mut sum = 0;
+            lengths
+                .iter()
+                .take_while(|length| {
+                    sum += **length;
+                    sum <= room
+                })
+                .count()
+        }
+    };
+    let batch = &lengths[..lengths.len().min(rows.max(1))];
     let tokens: usize = batch.iter().sum();
     let squares: usize = batch.iter().map(|length| length * length).sum();
     // Kept per token and layer: inputs and results of attention and feed-forward, twice where a norm or an activation
     // follows; and the attention weights of every head.
     let per_token = 10 * config.hidden_size + 3 * config.intermediate_size;
     let heads = config.num_attention_heads * squares;
-    let per_layer = tokens * per_token + heads;
+    let layers = config.num_hidden_layers();
+    let kept = match segment(job, config) {
+        None => layers * (tokens * per_token + heads),
+        Some(segment) => {
+            segment * (tokens * per_token + heads)
+                + layers.div_ceil(segment) * tokens * config.hidden_size
+        }
+    };
+    // Logits and their gradient, at the tokens that are learned.
+    let logits = match job.task {
+        Task::SeqCls => 0,
+        Task::CausalLm => 2 * tokens * config.vocab_size,
+    };
+    let bytes = match job.compute {
+        Compute::F32 => 4,
+        Compute::Bf16 => 2,
+    };
     Memory {
-        base: 4 * inputs.base.model.parameters,
+        base: bytes * inputs.base.model.parameters,
         training: 4 * 5 * trainable,
-        activations: (4 * config.num_hidden_layers * per_layer) as u64,
+        activations: 4 * (kept + logits) as u64,
     }
 }

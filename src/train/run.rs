@@ -46,6 +46,15 @@ pub enum RunState {
     Complete(Box<RunRecord>),
 }
 
+/// Why a run stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Someone asked for it.
+    Asked,
+    /// It had trained for `limits.max_seconds` since it was started or resumed.
+    OutOfTime,
+}
+
 /// The newest checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {

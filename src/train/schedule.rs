@@ -4,7 +4,7 @@ use super::job::{JobSchedule, ScheduleName, Warmup};
 
 /// A learning-rate schedule of a known length.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Schedule {
+pub struct Schedule {
     name: ScheduleName,
     warmup: u64,
     total: u64,
@@ -14,7 +14,7 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// The schedule of a job with `total` optimiser steps.
-    pub(super) fn new(job: &JobSchedule, total: u64) -> Self {
+    pub fn new(job: &JobSchedule, total: u64) -> Self {
         Self {
             name: job.name,
             warmup: match job.warmup {
@@ -31,7 +31,7 @@ impl Schedule {
     ///
     /// A straight line to a minimum is transformers' polynomial schedule of power 1; half a cosine to one is its
     /// `cosine_with_min_lr`.
-    pub(super) fn factor(&self, step: u64) -> f64 {
+    pub fn factor(&self, step: u64) -> f64 {
         if step < self.warmup {
             return step as f64 / self.warmup.max(1) as f64;
         }

@@ -31,6 +31,11 @@ impl Streams {
     }
 }
 
+/// The seed by which rows are held out for validation. It is no stream: nothing is drawn, and no other moves.
+pub(super) fn held_out_seed(seed: u64) -> u64 {
+    derive(seed, "split")
+}
+
 /// The first 8 bytes of a SHA-256 over the seed and the name.
 fn derive(seed: u64, name: &str) -> u64 {
     let mut hasher = Hasher::new();

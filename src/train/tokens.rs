@@ -14,7 +14,7 @@ pub struct TokenAccount {
     pub kept: u64,
     /// Rows left out because they are too long.
     pub dropped: u64,
-    /// Rows used without their end.
+    /// Rows used without their end, or without the beginning of their prompt.
     pub truncated: u64,
     /// Tokens of the rows that are used, special tokens included.
     pub tokens: u64,
@@ -22,6 +22,23 @@ pub struct TokenAccount {
     pub longest: u64,
     /// Tokens that stand for something the tokenizer does not know.
     pub unknown: u64,
+    /// What is learned, in causal language modelling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<LearnedAccount>,
+}
+
+/// What is learned of the rows that are used. A row without a learned token is an error, so there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LearnedAccount {
+    /// Tokens that are learned.
+    pub tokens: u64,
+    /// Rows whose end is learned.
+    pub ended: u64,
+    /// Rows that begin with exactly one BOS token.
+    pub begun: u64,
+    /// Rows whose prompt and answer were encoded apart, because a token would have spanned their border.
+    pub parted: u64,
 }
 
 impl TokenAccount {
@@ -33,6 +50,19 @@ impl TokenAccount {
     /// The share of rows that were left out.
     pub fn dropped_share(&self) -> Decimal {
         share(self.dropped, self.rows)
+    }
+
+    /// The share of used rows whose end is learned; 0 where nothing of the kind is.
+    pub fn ended_share(&self) -> Decimal {
+        share(self.learned.map_or(0, |learned| learned.ended), self.kept)
+    }
+
+    /// The share of tokens that are learned; 0 in classification.
+    pub fn learned_share(&self) -> Decimal {
+        share(
+            self.learned.map_or(0, |learned| learned.tokens),
+            self.tokens,
+        )
     }
 }
 

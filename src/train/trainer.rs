@@ -14,7 +14,7 @@ use super::optimizer::{AdamW, Rule, accumulate, clip};
 use super::plan::Plan;
 use super::prepare::{Prepared, prepare};
 use super::record::{Best, End, RunRecord, Totals};
-use super::run::RunDir;
+use super::run::{RunDir, Stop};
 use super::schedule::Schedule;
 use super::start::{RunId, RunStart};
 use super::streams::Streams;
@@ -48,8 +48,10 @@ pub struct Inputs<'a> {
 pub enum Outcome {
     /// The run is over.
     Complete(Box<Finished>),
-    /// Someone asked to stop; a checkpoint was written.
+    /// The run can be gone on with; a checkpoint was written.
     Interrupted {
+        /// Why it stopped.
+        why: Stop,
         /// The run.
         run: RunId,
         /// Where it is.
@@ -155,6 +157,8 @@ struct Trainer<'a> {
     prepared: Prepared,
     schedule: Schedule,
     shapes: Vec<Shape>,
+    /// By how much each tensor's rate differs from the job's.
+    factors: Vec<f64>,
     weights: Vec<Vec<f32>>,
     optimizer: AdamW,
     best: Option<Vec<Vec<f32>>>,
@@ -166,6 +170,8 @@ struct Trainer<'a> {
     batches: (u64, Vec<Vec<usize>>),
     /// Tokens and seconds of this session, for the speed that is shown.
     speed: (u64, f64),
+    /// When this session began.
+    began: Duration,
 }
 
 impl<'a> Trainer<'a> {
@@ -178,7 +184,7 @@ impl<'a> Trainer<'a> {
         inputs: &'a Inputs<'a>,
         reporter: &'a dyn Reporter,
     ) -> Result<Self, TrainError> {
-        let shapes = shapes(prepared.classifier.parameters());
+        let shapes = shapes(prepared.model.parameters());
         let found = Checkpoint::newest(&dir.checkpoints(), &shapes)?;
         let saved = found.as_ref().map(|found| found.state.moment());
         let fresh = || fresh(run, &start, &prepared);
@@ -191,6 +197,7 @@ impl<'a> Trainer<'a> {
         }
         let log = MetricsLog::open(&dir.metrics(), checkpoint.state.metrics_length)?;
         let mut trainer = Self {
+            factors: factors(&start.job, &shapes),
             schedule: Schedule::new(&start.job.lr_scheduler, steps),
             optimizer: AdamW::new(
                 rule(&start.job),
@@ -203,6 +210,7 @@ impl<'a> Trainer<'a> {
             state: checkpoint.state,
             batches: (0, prepared.order.epoch(0)),
             speed: (0, 0.0),
+            began: (inputs.machine.elapsed)(),
             run,
             dir,
             start,
@@ -213,7 +221,7 @@ impl<'a> Trainer<'a> {
             log,
             saved,
         };
-        trainer.prepared.classifier.set_weights(&trainer.weights)?;
+        trainer.prepared.model.set_weights(&trainer.weights)?;
         trainer.open_epoch();
         Ok(trainer)
     }
@@ -229,7 +237,7 @@ impl<'a> Trainer<'a> {
         self.advanced("");
         loop {
             if self.evaluation_due() && !self.evaluate()? {
-                return self.interrupt();
+                return self.interrupt(Stop::Asked);
             }
             if let Some(end) = self.end() {
                 self.save()?;
@@ -237,8 +245,12 @@ impl<'a> Trainer<'a> {
                 return Ok(Outcome::Complete(Box::new(finished)));
             }
             if self.reporter.interrupted() {
-                return self.interrupt();
+                return self.interrupt(Stop::Asked);
             }
+            if self.is_out_of_time() {
+                return self.interrupt(Stop::OutOfTime);
+            }
+            self.check_memory()?;
             if self.checkpoint_due() {
                 self.save()?;
             }
@@ -246,10 +258,31 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    fn interrupt(mut self) -> Result<Outcome, TrainError> {
+    fn is_out_of_time(&self) -> bool {
+        let used = self.elapsed().saturating_sub(self.began).as_secs();
+        let limit = self.start.job.limits.max_seconds;
+        limit.is_some_and(|limit| used >= limit)
+    }
+
+    /// Gives up, with a checkpoint, when more memory is held than the job allows.
+    fn check_memory(&mut self) -> Result<(), TrainError> {
+        let held = (self.inputs.machine.peak_memory)();
+        let (Some(held), Some(limit)) = (held, self.start.job.limits.max_memory) else {
+            return Ok(());
+        };
+        if held <= limit {
+            return Ok(());
+        }
+        self.save()?;
+        let step = self.state.position.step;
+        Err(TrainError::OutOfMemory { step, held, limit })
+    }
+
+    fn interrupt(mut self, why: Stop) -> Result<Outcome, TrainError> {
         self.save()?;
         self.reporter.report(&Event::Finished);
         Ok(Outcome::Interrupted {
+            why,
             run: self.run,
             dir: self.dir,
             step: self.state.position.step,
@@ -302,25 +335,27 @@ impl<'a> Trainer<'a> {
             .len()
             .min(from + self.start.job.gradient_accumulation_steps);
         let rows: usize = batches[from..to].iter().map(Vec::len).sum();
+        // One mean over everything that the step learns, however it is cut into passes.
+        let train = &self.prepared.train;
+        let goals: usize = batches[from..to].iter().map(|b| train.goals_of(b)).sum();
         let mut sum: Option<Vec<Vec<f32>>> = None;
         let (mut loss, mut tokens) = (0.0, 0);
         for rows_of_batch in &batches[from..to] {
-            let batch = self.prepared.train.batch(rows_of_batch);
-            let scale = 1.0 / rows as f32;
+            let scale = 1.0 / goals as f32;
             let output = self
                 .prepared
-                .classifier
-                .train_step(&batch, scale, self.dropout())
+                .model
+                .train_step(&train.batch(rows_of_batch), scale, self.dropout())
                 .map_err(|source| TrainError::Step { step, source })?;
             loss += output.loss_sum;
-            tokens += batch.tokens() as u64;
+            tokens += train.tokens_of(rows_of_batch);
             match &mut sum {
                 Some(sum) => accumulate(sum, &output.gradients),
                 None => sum = Some(output.gradients),
             }
             self.state.position.passes += 1;
         }
-        let loss = loss / rows as f64;
+        let loss = loss / goals as f64;
         let mut gradients = sum.unwrap_or_default();
         let grad_norm = self.update(&mut gradients)?;
         let position = &mut self.state.position;
@@ -348,10 +383,11 @@ impl<'a> Trainer<'a> {
     fn update(&mut self, gradients: &mut [Vec<f32>]) -> Result<f64, TrainError> {
         let step = self.state.position.step;
         let norm = clip(gradients, self.start.job.max_grad_norm.get());
-        self.optimizer
-            .step(self.rate(step), &mut self.weights, gradients);
+        let rate = self.rate(step);
+        let rates: Vec<f64> = self.factors.iter().map(|factor| rate * factor).collect();
+        self.optimizer.step(&rates, &mut self.weights, gradients);
         self.prepared
-            .classifier
+            .model
             .set_weights(&self.weights)
             .map_err(|source| TrainError::Step { step, source })?;
         Ok(norm)
@@ -423,7 +459,8 @@ impl<'a> Trainer<'a> {
         let began = self.elapsed();
         self.advanced("evaluating");
         let labels = &self.prepared.plan.labels;
-        let found = evaluate(&self.prepared.classifier, rows, labels, self.reporter)?;
+        let metric = evaluation.metric;
+        let found = evaluate(&self.prepared.model, rows, labels, metric, self.reporter)?;
         let Some(scores) = found else {
             return Ok(false);
         };
@@ -451,23 +488,19 @@ impl<'a> Trainer<'a> {
             state.best = Some(Best { step, scores });
             self.best = evaluation.load_best.then(|| self.weights.clone());
         }
-        let (accuracy, macro_f1, loss) = (
-            scores.accuracy.get(),
-            scores.macro_f1.get(),
-            scores.loss.get(),
-        );
         self.log.write(&Line::Evaluation {
             step,
             epoch,
-            loss,
-            accuracy,
-            macro_f1,
+            loss: scores.loss.get(),
+            exact_match: scores.exact_match.map(Decimal::get),
+            accuracy: scores.accuracy.map(Decimal::get),
+            macro_f1: scores.macro_f1.map(Decimal::get),
             best: gain,
             seconds: thousandths(seconds),
         })?;
         self.log.flush()?;
         self.reporter.report(&Event::Note(&format!(
-            "step {step}: validation accuracy {accuracy:.4}, macro-F1 {macro_f1:.4}, loss {loss:.4}{}",
+            "step {step}: validation {scores}{}",
             if gain { ", the best so far" } else { "" }
         )));
         Ok(())
@@ -499,7 +532,7 @@ impl<'a> Trainer<'a> {
         self.log.sync()?;
         let mut adapter_step = self.state.position.step;
         if let (Some(weights), Some(best)) = (&self.best, &self.state.evaluation.best) {
-            self.prepared.classifier.set_weights(weights)?;
+            self.prepared.model.set_weights(weights)?;
             adapter_step = best.step;
         }
         let tree = adapt::export(
@@ -584,7 +617,7 @@ impl<'a> Trainer<'a> {
 
 /// The beginning of a run.
 fn fresh(run: RunId, start: &RunStart, prepared: &Prepared) -> Checkpoint {
-    let weights = prepared.classifier.weights().to_vec();
+    let weights = prepared.model.weights().to_vec();
     let zeros: Vec<Vec<f32>> = weights.iter().map(|w| vec![0.0; w.len()]).collect();
     Checkpoint {
         state: State {
@@ -614,6 +647,16 @@ fn rule(job: &Job) -> Rule {
     }
 }
 
+/// LoRA+ gives the second factor of every pair a larger rate, and so, as in PEFT, every tensor of one dimension.
+fn factors(job: &Job, shapes: &[Shape]) -> Vec<f64> {
+    let ratio = job.optimizer.loraplus_lr_ratio.map_or(1.0, Decimal::get);
+    let factor = |(name, shape): &Shape| match name.contains("lora_B") || shape.len() == 1 {
+        true => ratio,
+        false => 1.0,
+    };
+    shapes.iter().map(factor).collect()
+}
+
 fn shapes(parameters: &[Parameter]) -> Vec<Shape> {
     let shape = |p: &Parameter| (p.name.clone(), p.shape.clone());
     parameters.iter().map(shape).collect()
@@ -623,6 +666,7 @@ fn is_better(metric: Metric, new: &Scores, old: &Scores) -> bool {
     match metric {
         Metric::Accuracy => new.accuracy > old.accuracy,
         Metric::MacroF1 => new.macro_f1 > old.macro_f1,
+        Metric::ExactMatch => new.exact_match > old.exact_match,
         Metric::Loss => new.loss < old.loss,
     }
 }

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 
 use retune::adapter::Adapter;
-use retune::base::network::{Batch, Classifier};
+use retune::base::network::{Batch, Model};
 use retune::base::{Checkpoint, Tokenizer};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn print_logits() {
     };
     let checkpoint = Checkpoint::from_dir(&path("RETUNE_BASE")).unwrap();
     let adapter = Adapter::read_dir(&path("RETUNE_ADAPTER")).unwrap();
-    let classifier = Classifier::load_adapter(&checkpoint, &adapter).unwrap();
+    let classifier = Model::load_adapter(&checkpoint, &adapter).unwrap();
     let tokenizer =
         Tokenizer::from_bytes(&checkpoint.tokenizer, adapter.record.max_length).unwrap();
     let texts = std::fs::read_to_string(path("RETUNE_TEXTS")).unwrap();

@@ -1,12 +1,16 @@
 //! The one integration binary: the tool as its users meet it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adapter;
 mod cli;
+#[cfg(feature = "train")]
+mod complaints;
 mod crash;
 mod docs;
 mod hooks;
 #[cfg(feature = "train")]
 mod logits;
+mod lora;
 #[cfg(feature = "train")]
 mod network;
 #[cfg(feature = "train")]
@@ -16,6 +20,8 @@ mod pipelines;
 mod registry;
 mod schemas;
 mod support;
+#[cfg(feature = "train")]
+mod text;
 #[cfg(feature = "train")]
 mod throughput;
 mod tidy;

@@ -12,174 +12,373 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use retune::adapter::{AdapterConfig, read_tensors};
-use retune::base::network::{Batch, Classifier, StepOutput};
-use retune::base::{Checkpoint, Pooling, Tokenizer, Weights};
+use retune::base::network::{Batch, Model, Sampling, Setup, StepOutput, Task, Trained};
+use retune::base::{Checkpoint, Config, Pooling, Precision, Tokenizer};
+use retune::document::Decimal;
+use retune::train::{AdamW, JobSchedule, Rule, Schedule, ScheduleName, Warmup, clip};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
 #[test]
 fn tokenizers_agree() {
-    for case in cases() {
+    every_case(|case| {
         let expected = json(&case.join("expected.json"));
-        let checkpoint = Checkpoint::from_dir(&case.join("model")).unwrap();
-        let tokenizer = Tokenizer::from_bytes(&checkpoint.tokenizer, 512).unwrap();
+        let bytes = checkpoint(case, "config.json").tokenizer;
         let probes = expected["tokenizer"].as_array().unwrap();
-        assert!(!probes.is_empty());
-        for probe in probes {
-            if !probe["pair"].is_null() {
-                // Pairs of texts are not classified here.
-                continue;
-            }
-            let text = probe["text"].as_str().unwrap();
-            let want: Vec<u64> = list(&probe["ids"], Value::as_u64);
-            let got = tokenizer.encode(text).unwrap();
-            assert_eq!(
-                got.ids.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(),
-                want,
-                "{text:?}"
-            );
-            assert_eq!((got.length, got.truncated()), (want.len(), false));
-            if want.len() > 6 {
-                // transformers keeps the closing special token when it truncates.
-                let short = Tokenizer::from_bytes(&checkpoint.tokenizer, 6).unwrap();
-                let cut = short.encode(text).unwrap();
-                let mut kept = want[..5].to_vec();
-                kept.push(*want.last().unwrap());
-                assert_eq!(
-                    cut.ids.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(),
-                    kept
-                );
-                assert_eq!((cut.length, cut.truncated()), (want.len(), true));
-            }
+        let texts: Vec<&Value> = probes.iter().filter(|p| p["pair"].is_null()).collect();
+        if texts.is_empty() {
+            return Err("it has no texts to encode".to_owned());
         }
+        texts.iter().try_for_each(|probe| encodes(&bytes, probe))
+    });
+}
+
+/// Ids with and without special tokens, cut off, and back to text. Pairs of texts have no use here.
+fn encodes(bytes: &[u8], probe: &Value) -> Outcome {
+    let tokenizer = |longest| Tokenizer::from_bytes(bytes, longest).unwrap();
+    let ids = |key: &str| -> Vec<u32> {
+        let list = probe[key].as_array().unwrap().iter();
+        list.map(|id| id.as_u64().unwrap() as u32).collect()
+    };
+    let text = probe["text"].as_str().unwrap();
+    let (want, long) = (ids("ids"), tokenizer(512));
+    let same = |what: &str, got: &[u32], want: &[u32]| match got == want {
+        true => Ok(()),
+        false => Err(format!("{what} of {text:?}: {got:?}, not {want:?}")),
+    };
+    same("ids", &long.encode(text).unwrap().ids, &want)?;
+    let pieces: Vec<u32> = long.pieces(text).unwrap().iter().map(|p| p.id).collect();
+    same("plain ids", &pieces, &ids("ids_plain"))?;
+    let plain: Vec<u32> = want
+        .iter()
+        .copied()
+        .filter(|id| !long.is_special(*id))
+        .collect();
+    let decoded = long.decode(&plain).unwrap();
+    if decoded != probe["decoded"].as_str().unwrap() {
+        return Err(format!("{text:?} comes back as {decoded:?}"));
     }
+    if want.len() > 6 {
+        // transformers keeps a closing special token when it truncates.
+        let last = want[want.len() - 1];
+        let kept = match long.is_special(last) {
+            true => [&want[..5], &[last]].concat(),
+            false => want[..6].to_vec(),
+        };
+        let cut = tokenizer(6).encode(text).unwrap();
+        same("cut ids", &cut.ids, &kept)?;
+        assert_eq!((cut.length, cut.truncated()), (want.len(), true));
+    }
+    Ok(())
 }
 
 #[test]
-fn the_base_model_agrees() {
-    for case in cases() {
+fn base_models_agree() {
+    every_case(|case| {
         let info = json(&case.join("expected.json"));
         let expected = Tensors::read(&case.join("expected.safetensors"));
         for config in ["config.json", "config.v4.json"] {
-            let mut checkpoint = Checkpoint::from_dir(&case.join("model")).unwrap();
-            checkpoint.config = std::fs::read(case.join("model").join(config)).unwrap();
-            let batch = expected.batch();
-            let labels = expected.shape("logits")[1];
-            let mut classifier =
-                Classifier::load(&checkpoint, Pooling::Cls, labels, None, 0).unwrap();
-            let weights = Weights::open(&checkpoint).unwrap();
-            let hidden = classifier.config().hidden_size;
-            let head = [
-                weights
-                    .read("classifier.weight", &[labels, hidden])
-                    .unwrap(),
-                weights.read("classifier.bias", &[labels]).unwrap(),
-            ];
-            classifier.set_weights(&head).unwrap();
-            let tolerance = tolerance(&info, "noise_logits");
-            close(
-                "logits",
-                &classifier.logits(&batch).unwrap(),
-                &expected.f32("logits"),
-                tolerance,
-            );
-            let mean = Classifier::load(&checkpoint, Pooling::Mean, labels, None, 0).unwrap();
-            close(
-                "mean",
-                &mean.embeddings(&batch).unwrap(),
-                &expected.f32("mean_pooled"),
-                tolerance,
-            );
-            let step = classifier.train_step(&batch, 1.0, None).unwrap();
-            let loss = step.loss_sum / batch.rows() as f64;
-            near(
-                "loss",
-                loss,
-                info["loss"].as_f64().unwrap(),
-                self::tolerance(&info, "noise_loss"),
-            );
+            base_model(case, config, &info, &expected).map_err(|why| format!("{config}: {why}"))?;
+        }
+        Ok(())
+    });
+}
+
+/// Logits, hidden states, loss and the greedy continuation without an adapter.
+fn base_model(case: &Path, config: &str, info: &Value, expected: &Tensors) -> Outcome {
+    let checkpoint = checkpoint(case, config);
+    let batch = expected.batch(info);
+    let setup = setup(&checkpoint, info, expected, Trained::Head);
+    let model = Model::load(&checkpoint, &setup).map_err(|error| error.to_string())?;
+    let noise = tolerance(info, "noise_logits");
+    let logits = model.logits(&batch).unwrap();
+    close("logits", &logits, &expected.real("logits", info), noise)?;
+    for (index, hidden) in model.hidden_states(&batch).unwrap().iter().enumerate() {
+        // Hidden states are as large as logits or larger, and no noise of theirs was written.
+        let want = expected.real(&format!("hidden.{index}"), info);
+        let size = want.iter().fold(1f32, |size, w| size.max(w.abs()));
+        let what = format!("hidden.{index}");
+        close(&what, hidden, &want, noise.max(1e-5 * f64::from(size)))?;
+    }
+    if expected.0.contains_key("mean_pooled") {
+        let mean = model.embeddings(&batch, Pooling::Mean).unwrap();
+        close("mean", &mean, &expected.f32("mean_pooled"), noise)?;
+    }
+    let losses = model.token_losses(&batch).unwrap();
+    let mean = losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / losses.len() as f64;
+    near(
+        "loss",
+        mean,
+        number(&info["loss"]),
+        tolerance(info, "noise_loss"),
+    )?;
+    if info["task"] == "causal" {
+        let ids = |name| -> Vec<u32> { expected.i64(name).iter().map(|id| *id as u32).collect() };
+        let (prompt, want) = (ids("greedy_prompt"), ids("greedy_ids"));
+        let got = model
+            .generate(&[prompt], &Sampling::greedy(want.len()))
+            .unwrap();
+        if got[0].ids != want {
+            return Err(format!("greedy ids {:?}, not {want:?}", got[0].ids));
         }
     }
+    Ok(())
 }
 
 #[test]
 fn adapters_agree() {
-    for variant in variants() {
-        let Variant {
-            classifier,
-            batch,
-            expected,
-            info,
-        } = &variant;
+    every_variant(|variant| {
+        let (model, info) = (&variant.model, &variant.info);
+        let logits = model.logits(&variant.batch).unwrap();
         close(
             "logits",
-            &classifier.logits(batch).unwrap(),
-            &expected.f32("logits"),
+            &logits,
+            &variant.logits,
             tolerance(info, "noise_logits"),
-        );
-        let step = mean_step(classifier, batch);
-        let loss = step.loss_sum / batch.rows() as f64;
+        )?;
+        let step = variant.mean_step(model);
+        let loss = step.loss_sum / variant.labels;
         near(
             "loss",
             loss,
             number(&info["losses"][0]),
             tolerance(info, "noise_losses"),
-        );
-        assert_eq!(classifier.parameters().len(), expected.names("grad.").len());
-        for (parameter, gradient) in classifier.parameters().iter().zip(&step.gradients) {
-            let want = expected.f32(&format!("grad.{}", parameter.name));
+        )?;
+        let expected = variant.expected.names("grad.").len();
+        if model.parameters().len() != expected {
+            return Err(format!(
+                "{} parameters, not {expected}",
+                model.parameters().len()
+            ));
+        }
+        for (parameter, gradient) in model.parameters().iter().zip(&step.gradients) {
+            let want = variant.expected.f32(&format!("grad.{}", parameter.name));
             close(
                 &parameter.name,
                 gradient,
                 &want,
                 tolerance(info, "noise_grads"),
+            )?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn twenty_steps_agree() {
+    every_variant(|mut variant| {
+        let info = &variant.info;
+        let rule = Rule {
+            betas: [0, 1].map(|i| number(&info["betas"][i])),
+            eps: number(&info["eps"]),
+            weight_decay: number(&info["weight_decay"]),
+        };
+        let steps = info["steps"].as_u64().unwrap();
+        let schedule = Schedule::new(&job_schedule(info), steps);
+        let mut weights = variant.model.weights().to_vec();
+        let zeros: Vec<Vec<f32>> = weights.iter().map(|w| vec![0.0; w.len()]).collect();
+        let mut adam = AdamW::new(rule, 0, zeros.clone(), zeros);
+        for step in 0..=steps {
+            let mut output = variant.mean_step(&variant.model);
+            let at = |what: &str| format!("{what} at step {step}");
+            let of = |list: &str| number(&info[list][step as usize]);
+            let loss = output.loss_sum / variant.labels;
+            near(
+                &at("loss"),
+                loss,
+                of("losses"),
+                tolerance(info, "noise_losses"),
+            )?;
+            if step == steps {
+                break;
+            }
+            let norm = clip(&mut output.gradients, info["clip"].as_f64().unwrap_or(0.0));
+            // The length of a gradient of so many elements, each as far off as the noise says.
+            let elements = output.gradients.iter().map(Vec::len).sum::<usize>() as f64;
+            let noise = tolerance(info, "noise_grads") * elements.sqrt();
+            near(&at("gradient norm"), norm, of("grad_norms"), noise)?;
+            let rate = number(&info["lr"]) * schedule.factor(step);
+            near(&at("learning rate"), rate, of("lrs"), 1e-12)?;
+            let rates = vec![rate; weights.len()];
+            adam.step(&rates, &mut weights, &output.gradients);
+            variant.model.set_weights(&weights).unwrap();
+        }
+        for (parameter, values) in variant.model.parameters().iter().zip(&weights) {
+            let want = variant.expected.f32(&format!("after.{}", parameter.name));
+            close(
+                &parameter.name,
+                values,
+                &want,
+                tolerance(info, "noise_after"),
+            )?;
+        }
+        Ok(())
+    });
+}
+
+fn job_schedule(info: &Value) -> JobSchedule {
+    let warmup = info["warmup"].as_u64().unwrap_or(0);
+    JobSchedule {
+        name: match warmup {
+            0 => ScheduleName::Constant,
+            _ => ScheduleName::Linear,
+        },
+        warmup: Warmup::Steps(warmup),
+        min_lr_ratio: Decimal::new(0.0).unwrap(),
+    }
+}
+
+#[test]
+fn recomputed_gradients_are_the_same() {
+    every_variant(|mut variant| {
+        let whole = variant.mean_step(&variant.model);
+        for layers in [1, 2] {
+            variant.model.set_segment(Some(layers));
+            if variant.mean_step(&variant.model) != whole {
+                return Err(format!("segments of {layers} layers change a bit"));
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn adapters_are_swapped_on_one_base() {
+    for case in cases() {
+        let dirs = directories(&case.join("adapters"));
+        let mut variants: Vec<Variant> = dirs
+            .iter()
+            .map(|dir| Variant::load(&case, dir).unwrap())
+            .collect();
+        let Some(mut shared) = variants.first().map(|first| first.model.clone()) else {
+            panic!("{} has no adapter", case.display());
+        };
+        for (variant, dir) in variants.iter_mut().zip(&dirs) {
+            let (config, tensors) = adapter(dir);
+            shared.set_adapter(&config.spec(), &tensors).unwrap();
+            let swapped = shared.logits(&variant.batch).unwrap();
+            assert_eq!(
+                swapped,
+                variant.model.logits(&variant.batch).unwrap(),
+                "{}",
+                dir.display()
             );
         }
     }
 }
 
 struct Variant {
-    classifier: Classifier,
+    model: Model,
     batch: Batch,
+    /// Of the tokens that are not padding.
+    logits: Vec<f32>,
     expected: Tensors,
     info: Value,
+    /// How many labels the mean is over.
+    labels: f64,
 }
 
-/// All adapters of all cases.
-fn variants() -> Vec<Variant> {
-    let mut found = Vec::new();
-    for case in cases() {
-        let checkpoint = Checkpoint::from_dir(&case.join("model")).unwrap();
+impl Variant {
+    fn load(case: &Path, dir: &Path) -> Result<Self, String> {
+        let checkpoint = checkpoint(case, "config.json");
+        let of_case = json(&case.join("expected.json"));
         let inputs = Tensors::read(&case.join("expected.safetensors"));
-        for dir in directories(&case.join("adapters")) {
-            let config =
-                AdapterConfig::parse(&std::fs::read(dir.join("adapter_config.json")).unwrap())
-                    .unwrap();
-            let tensors =
-                read_tensors(&std::fs::read(dir.join("adapter_model.safetensors")).unwrap())
-                    .unwrap();
-            let expected = Tensors::read(&dir.join("expected.safetensors"));
-            let labels = expected.shape("logits")[1];
-            let lora = config.spec();
-            let classifier =
-                Classifier::load_trained(&checkpoint, Pooling::Cls, labels, Some(&lora), &tensors)
-                    .unwrap();
-            found.push(Variant {
-                classifier,
-                batch: inputs.batch(),
-                expected,
-                info: json(&dir.join("train.json")),
-            });
-        }
+        let expected = Tensors::read(&dir.join("expected.safetensors"));
+        let (config, tensors) = adapter(dir);
+        let spec = config.spec();
+        let setup = setup(&checkpoint, &of_case, &inputs, Trained::Lora(&spec));
+        let model = Model::load_trained(&checkpoint, &setup, &tensors);
+        let batch = inputs.batch(&of_case);
+        let labels = batch
+            .labels
+            .iter()
+            .filter(|label| **label != Batch::NONE)
+            .count();
+        Ok(Self {
+            model: model.map_err(|error| error.to_string())?,
+            batch,
+            logits: expected.masked("logits", &inputs, &of_case),
+            expected,
+            info: json(&dir.join("train.json")),
+            labels: labels as f64,
+        })
     }
-    assert!(!found.is_empty(), "no adapter was found");
-    found
+
+    /// Loss and gradients of the mean loss, as PyTorch's training loop has them.
+    fn mean_step(&self, model: &Model) -> StepOutput {
+        let scale = 1.0 / self.labels as f32;
+        model.train_step(&self.batch, scale, None).unwrap()
+    }
 }
 
-/// Loss and gradients of the mean loss, as PyTorch's training loop has them.
-fn mean_step(classifier: &Classifier, batch: &Batch) -> StepOutput {
-    let scale = 1.0 / batch.rows() as f32;
-    classifier.train_step(batch, scale, None).unwrap()
+type Outcome = Result<(), String>;
+
+/// Runs every case to its end and then says which ones failed.
+fn every_case(check: impl Fn(&Path) -> Outcome) {
+    let name = |case: &Path| case.file_name().unwrap().to_string_lossy().into_owned();
+    let faults: Vec<String> = cases()
+        .iter()
+        .filter_map(|case| {
+            check(case)
+                .err()
+                .map(|why| format!("{}: {why}", name(case)))
+        })
+        .collect();
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// Likewise every adapter of every case; a case without any fails.
+fn every_variant(check: impl Fn(Variant) -> Outcome) {
+    every_case(|case| {
+        let dirs = directories(&case.join("adapters"));
+        if dirs.is_empty() {
+            return Err("it has no adapter".to_owned());
+        }
+        for dir in dirs {
+            Variant::load(case, &dir)
+                .and_then(&check)
+                .map_err(|why| format!("{}: {why}", dir.file_name().unwrap().to_string_lossy()))?;
+        }
+        Ok(())
+    });
+}
+
+fn checkpoint(case: &Path, config: &str) -> Checkpoint {
+    let mut checkpoint = Checkpoint::from_dir(&case.join("model")).unwrap();
+    checkpoint.config = std::fs::read(case.join("model").join(config)).unwrap();
+    checkpoint
+}
+
+fn adapter(dir: &Path) -> (AdapterConfig, retune::adapter::Tensors) {
+    let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
+    let config = AdapterConfig::parse(&read("adapter_config.json")).unwrap();
+    (
+        config,
+        read_tensors(&read("adapter_model.safetensors")).unwrap(),
+    )
+}
+
+fn setup<'a>(
+    checkpoint: &Checkpoint,
+    info: &Value,
+    inputs: &Tensors,
+    trained: Trained<'a>,
+) -> Setup<'a> {
+    let pooling = Config::parse(&checkpoint.config).map(|config| config.pooling);
+    let task = match info["task"].as_str() {
+        Some("causal") => Task::CausalLm,
+        Some("classify") => Task::SeqCls {
+            labels: inputs.shape("logits")[1],
+            pooling: pooling.unwrap(),
+        },
+        other => panic!("no task is called {other:?}"),
+    };
+    Setup {
+        task,
+        trained,
+        precision: Precision::F32,
+        seed: 0,
+    }
 }
 
 fn cases() -> Vec<PathBuf> {
@@ -245,24 +444,58 @@ impl Tensors {
             .collect()
     }
 
-    /// The padded rows of the fixture, packed.
-    fn batch(&self) -> Batch {
-        let (ids, mask) = (self.i64("input_ids"), self.i64("attention_mask"));
-        let width = self.shape("input_ids")[1];
-        let rows = ids
+    /// A tensor's elements where the rows are not padding.
+    fn real(&self, name: &str, info: &Value) -> Vec<f32> {
+        self.masked(name, self, info)
+    }
+
+    /// The same with the mask of another file. What has one row per text has no padding.
+    fn masked(&self, name: &str, inputs: &Self, info: &Value) -> Vec<f32> {
+        let (values, mask) = (self.f32(name), inputs.i64("attention_mask"));
+        let per_token = name.starts_with("hidden.") || info["task"] == "causal";
+        if !per_token {
+            return values;
+        }
+        let width = values.len() / mask.len();
+        let rows = values
             .chunks(width)
-            .zip(mask.chunks(width))
-            .map(|(ids, mask)| {
-                let real = ids.iter().zip(mask).filter(|(_, m)| **m == 1);
-                real.map(|(id, _)| u32::try_from(*id).unwrap())
-                    .collect::<Vec<_>>()
-            });
-        let rows: Vec<Vec<u32>> = rows.collect();
-        let labels = self
-            .i64("labels")
-            .into_iter()
-            .map(|label| u32::try_from(label).unwrap());
-        Batch::new(rows.iter().map(Vec::as_slice), labels.collect())
+            .zip(mask)
+            .filter(|(_, real)| *real == 1);
+        rows.flat_map(|(row, _)| row.iter().copied()).collect()
+    }
+
+    /// The padded rows of the fixture, packed. A language model learns at each token what comes after it.
+    fn batch(&self, info: &Value) -> Batch {
+        let (ids, mask, labels) = (
+            self.i64("input_ids"),
+            self.i64("attention_mask"),
+            self.i64("labels"),
+        );
+        let width = self.shape("input_ids")[1];
+        let real = |values: &[i64], row: usize| -> Vec<u32> {
+            let range = row * width..(row + 1) * width;
+            let row = values[range.clone()].iter().zip(&mask[range]);
+            let kept = row.filter(|(_, real)| **real == 1);
+            kept.map(|(value, _)| u32::try_from(*value).unwrap_or(Batch::NONE))
+                .collect()
+        };
+        let rows: Vec<Vec<u32>> = (0..ids.len() / width).map(|row| real(&ids, row)).collect();
+        let labels = match info["task"] == "causal" {
+            true => (0..rows.len())
+                .flat_map(|row| {
+                    let next = real(&labels, row);
+                    next.into_iter()
+                        .skip(1)
+                        .chain([Batch::NONE])
+                        .collect::<Vec<_>>()
+                })
+                .collect(),
+            false => labels
+                .iter()
+                .map(|label| u32::try_from(*label).unwrap())
+                .collect(),
+        };
+        Batch::new(rows.iter().map(Vec::as_slice), labels)
     }
 }
 
@@ -270,38 +503,34 @@ fn tolerance(info: &Value, noise: &str) -> f64 {
     (10.0 * number(&info[noise])).max(1e-5)
 }
 
-fn close(what: &str, got: &[f32], want: &[f32], tolerance: f64) {
-    assert_eq!(got.len(), want.len(), "{what}");
-    for (at, (got, want)) in got.iter().zip(want).enumerate() {
-        near(
-            &format!("{what}[{at}]"),
-            f64::from(*got),
-            f64::from(*want),
-            tolerance,
-        );
+fn close(what: &str, got: &[f32], want: &[f32], tolerance: f64) -> Outcome {
+    if got.len() != want.len() {
+        return Err(format!(
+            "{what} has {} elements, not {}",
+            got.len(),
+            want.len()
+        ));
     }
+    for (at, (got, want)) in got.iter().zip(want).enumerate() {
+        let what = format!("{what}[{at}]");
+        near(&what, f64::from(*got), f64::from(*want), tolerance)?;
+    }
+    Ok(())
 }
 
-fn near(what: &str, got: f64, want: f64, tolerance: f64) {
+fn near(what: &str, got: f64, want: f64, tolerance: f64) -> Outcome {
     // A NaN is not near anything.
     let distance = (got - want).abs();
-    assert!(
-        distance <= tolerance,
-        "{what}: {got}, not {want} (distance {distance:e}, tolerance {tolerance:e})"
-    );
+    match distance <= tolerance {
+        true => Ok(()),
+        false => Err(format!(
+            "{what}: {got}, not {want} (distance {distance:e}, tolerance {tolerance:e})"
+        )),
+    }
 }
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap()
-}
-
-fn list<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Vec<T> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|item| read(item).unwrap())
-        .collect()
 }
 
 fn json(path: &Path) -> Value {

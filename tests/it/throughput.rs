@@ -6,8 +6,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use retune::base::network::{Batch, Classifier};
-use retune::base::{Checkpoint, LoraSpec, Pooling, TargetModules, Tokenizer};
+use retune::base::network::{Batch, Model, Setup, Task, Trained};
+use retune::base::{Checkpoint, LoraSpec, Pooling, Precision, TargetModules, Tokenizer};
 
 /// Examples per second over length-grouped batches of 32 Banking77 questions, MiniLM-L6, LoRA r 8.
 #[test]
@@ -27,15 +27,17 @@ fn minilm_on_banking77() {
         ("all-linear", TargetModules::AllLinear),
         ("query,value", suffixes),
     ] {
-        let lora = LoraSpec {
-            r: 8,
-            alpha: 16.0,
-            dropout: 0.0,
-            target_modules,
-            exclude_modules: None,
-            use_rslora: false,
+        let lora = LoraSpec::new(8, 16.0, target_modules);
+        let setup = Setup {
+            task: Task::SeqCls {
+                labels: 77,
+                pooling: Pooling::Mean,
+            },
+            trained: Trained::Lora(&lora),
+            precision: Precision::F32,
+            seed: 1,
         };
-        let classifier = Classifier::load(&checkpoint, Pooling::Mean, 77, Some(&lora), 1).unwrap();
+        let classifier = Model::load(&checkpoint, &setup).unwrap();
         for batch in &batches[..3] {
             classifier.train_step(batch, 1.0 / 32.0, None).unwrap();
         }

@@ -1,6 +1,6 @@
 //! Packed batches.
 
-use super::NetworkError;
+use super::{NetworkError, loss};
 
 /// Rows of tokens, one after the other, without padding.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -9,11 +9,15 @@ pub struct Batch {
     pub ids: Vec<u32>,
     /// Where each row begins, and at last the number of ids: `rows + 1` positions.
     pub offsets: Vec<usize>,
-    /// The label of each row; may be empty for inference.
+    /// A classifier's label of each row, or for a language model the token that should come next at each token, or
+    /// [`Batch::NONE`]; may be empty for inference.
     pub labels: Vec<u32>,
 }
 
 impl Batch {
+    /// Nothing is to be learnt at this token.
+    pub const NONE: u32 = loss::NONE;
+
     /// A batch of these rows.
     pub fn new<'a>(rows: impl IntoIterator<Item = &'a [u32]>, labels: Vec<u32>) -> Self {
         let mut batch = Self {
@@ -78,6 +82,24 @@ impl Batch {
         }
         match self.labels.iter().find(|label| **label as usize >= labels) {
             Some(label) => refuse(format!("label {label} of {labels}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that every token has a target of the vocabulary or none, and that there is one at all.
+    pub(super) fn check_targets(&self, vocabulary: usize) -> Result<(), NetworkError> {
+        let refuse = |why: String| Err(NetworkError::Batch(why));
+        if self.labels.len() != self.tokens() {
+            return refuse(format!(
+                "{} labels for {} tokens",
+                self.labels.len(),
+                self.tokens()
+            ));
+        }
+        let mut targets = self.labels.iter().filter(|label| **label != Self::NONE);
+        match targets.clone().find(|label| **label as usize >= vocabulary) {
+            Some(label) => refuse(format!("label {label} of a vocabulary of {vocabulary}")),
+            None if targets.next().is_none() => refuse("no token has a label".to_owned()),
             None => Ok(()),
         }
     }

@@ -11,12 +11,26 @@ pub enum NetworkError {
     /// The LoRA specification does not fit the model.
     #[error(transparent)]
     Lora(#[from] LoraError),
+    /// A variant of LoRA without code here.
+    #[error("{0} no code in this version")]
+    Variant(&'static str),
     /// `[CLS]` pooling of a checkpoint without a pooler.
     #[error("the checkpoint has no pooler, which cls pooling needs; use mean pooling")]
     NoPooler,
     /// A classifier needs something to choose from.
     #[error("a classifier needs at least two labels, not {0}")]
     Labels(usize),
+    /// A model that cannot do what is asked.
+    #[error("this model cannot be used for {task}: {why}")]
+    Task {
+        /// What was asked.
+        task: &'static str,
+        /// Why not.
+        why: &'static str,
+    },
+    /// Sampling settings outside their range.
+    #[error("the sampling settings are refused: {0}")]
+    Sampling(String),
     /// A batch that is not well formed, or does not fit the model.
     #[error("the batch is refused: {0}")]
     Batch(String),

@@ -4,53 +4,76 @@
 //! The low-rank product is summed into the same tile as the frozen one, so it costs no pass over the output.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::dropout::Mask;
-use super::product::{Columns, Panels, Term, product, transposed_product};
+use super::product::{
+    Columns, Panels, Right, Start, Term, product, product_into, transposed_product,
+};
+use crate::base::Precision;
 
 /// A frozen layer `x·Wᵀ + b`.
 #[derive(Debug)]
 pub(super) struct Linear {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    bias: Vec<f32>,
-    forward: Panels,
-    /// Made when the first gradient flows through: a model that only predicts does not hold it.
-    backward: OnceLock<Panels>,
+    bias: Option<Vec<f32>>,
+    weight: Panels,
 }
 
 impl Linear {
-    /// From the row-major weight `[outputs × inputs]` and the bias.
-    pub(super) fn new(weight: &[f32], bias: Vec<f32>) -> Self {
-        let outputs = bias.len();
-        let inputs = weight.len() / outputs;
+    /// From the row-major weight `[outputs × inputs]`, and the bias where there is one.
+    pub(super) fn new(
+        weight: &[f32],
+        outputs: usize,
+        bias: Option<Vec<f32>>,
+        precision: Precision,
+    ) -> Self {
         Self {
-            inputs,
+            inputs: weight.len() / outputs,
             outputs,
             bias,
-            forward: Panels::of_transposed(weight, outputs, inputs),
-            backward: OnceLock::new(),
+            weight: Panels::of_weight(weight, outputs, precision),
         }
+    }
+
+    /// The bias, where there is one.
+    pub(super) fn bias(&self) -> Option<&[f32]> {
+        self.bias.as_deref()
+    }
+
+    /// The frozen weight, `Wᵀ` in panels.
+    pub(super) fn weight(&self) -> &Panels {
+        &self.weight
     }
 
     /// `x·Wᵀ + b` for `x` `[rows × inputs]`.
     pub(super) fn forward(&self, x: &[f32]) -> Vec<f32> {
         let rows = x.len() / self.inputs;
-        product(rows, self.outputs, Some(&self.bias), &[self.term(x)])
+        product(rows, self.outputs, self.start(), &[self.term(x)])
+    }
+
+    /// [`forward`](Self::forward) into a matrix that is there already.
+    pub(super) fn forward_into(&self, x: &[f32], out: &mut [f32]) {
+        product_into(out, self.outputs, self.start(), &[self.term(x)]);
     }
 
     /// The gradient with respect to `x`.
     pub(super) fn backward(&self, gradient: &[f32]) -> Vec<f32> {
         let rows = gradient.len() / self.outputs;
-        product(rows, self.inputs, None, &[self.back_term(gradient)])
+        let term = self.back_term(gradient);
+        product(rows, self.inputs, Start::Zero, &[term])
+    }
+
+    fn start(&self) -> Start<'_> {
+        self.bias.as_deref().map_or(Start::Zero, Start::Row)
     }
 
     fn term<'a>(&'a self, x: &'a [f32]) -> Term<'a> {
         Term {
             left: x,
             stride: self.inputs,
-            right: &self.forward,
+            right: Right::Plain(&self.weight),
         }
     }
 
@@ -58,7 +81,7 @@ impl Linear {
         Term {
             left: gradient,
             stride: self.outputs,
-            right: self.backward.get_or_init(|| self.forward.transpose()),
+            right: Right::Transposed(&self.weight),
         }
     }
 }
@@ -108,10 +131,10 @@ impl Adapted {
         let lora = Term {
             left: &low,
             stride: self.width(),
-            right: &up,
+            right: Right::Plain(&up),
         };
         let terms = [self.linear.term(x), lora];
-        let y = product(rows, self.linear.outputs, Some(&self.linear.bias), &terms);
+        let y = product(rows, self.linear.outputs, self.linear.start(), &terms);
         (y, low)
     }
 
@@ -152,9 +175,9 @@ impl Adapted {
             let term = Term {
                 left: x,
                 stride: inputs,
-                right: panels,
+                right: Right::Plain(panels),
             };
-            product(rows, columns, None, &[term])
+            product(rows, columns, Start::Zero, &[term])
         };
         let Some(masks) = masks else {
             let panels = self.low_panels(factors, 0..self.blocks.len());
@@ -176,9 +199,9 @@ impl Adapted {
             let term = Term {
                 left: &gradient[self.blocks[index].first..],
                 stride: outputs,
-                right: &right,
+                right: Right::Plain(&right),
             };
-            product(rows, self.padded_r(), None, &[term])
+            product(rows, self.padded_r(), Start::Zero, &[term])
         };
         self.side_by_side((0..self.blocks.len()).map(part).collect())
     }
@@ -213,14 +236,19 @@ impl Adapted {
             return product(
                 rows,
                 inputs,
-                None,
+                Start::Zero,
                 &[frozen, self.low_term(dlow, 0, &panels)],
             );
         };
-        let mut out = product(rows, inputs, None, &[frozen]);
+        let mut out = product(rows, inputs, Start::Zero, &[frozen]);
         for (block, mask) in masks.iter().enumerate() {
             let panels = self.a_panels(factors, block..block + 1);
-            let part = product(rows, inputs, None, &[self.low_term(dlow, block, &panels)]);
+            let part = product(
+                rows,
+                inputs,
+                Start::Zero,
+                &[self.low_term(dlow, block, &panels)],
+            );
             mask.add(&part, &mut out);
         }
         out
@@ -231,7 +259,7 @@ impl Adapted {
         Term {
             left: &low[block * self.padded_r()..],
             stride: self.width(),
-            right,
+            right: Right::Plain(right),
         }
     }
 
@@ -353,9 +381,9 @@ pub(super) fn affine(x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
     let term = Term {
         left: x,
         stride: inputs,
-        right: &right,
+        right: Right::Plain(&right),
     };
-    product(x.len() / inputs, bias.len(), Some(bias), &[term])
+    product(x.len() / inputs, bias.len(), Start::Row(bias), &[term])
 }
 
 /// The gradients of [`affine`] with respect to `x`, the weight and the bias.
@@ -371,9 +399,9 @@ pub(super) fn affine_backward(
     let term = Term {
         left: gradient,
         stride: outputs,
-        right: &right,
+        right: Right::Plain(&right),
     };
-    let dx = product(rows, inputs, None, &[term]);
+    let dx = product(rows, inputs, Start::Zero, &[term]);
     // Filled up so that the tile may read the last columns in fours.
     let stride = outputs.next_multiple_of(4);
     let mut filled = vec![0.0; rows * stride];

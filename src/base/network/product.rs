@@ -1,55 +1,50 @@
 //! Matrix products whose result does not depend on the number of threads.
 //!
 //! Every element is one sum in the order of the inner index, so how rows and columns are dealt out to threads cannot
-//! change a bit. Right factors are stored in panels of 32 columns, which is what the tile reads.
+//! change a bit. Right factors are stored in panels of 32 columns, which is what the tile reads; a product with the
+//! transpose turns them over panel by panel, so that a weight is held once.
+//!
+//! Panels in bf16 are multiplied with left factors rounded to bf16, and summed in `f32`: two steps at a time, the odd one
+//! first. Where the processor has no such instruction, the same numbers are summed as `f32` in the same order: the same
+//! bits, unless a number is subnormal, which the instruction takes for zero.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::simd::{self, Left, ROWS, Tile, WIDTH};
+use super::simd::{self, Left, ROWS, Tile, WIDTH, vectorised};
+use crate::base::Precision;
 
 /// A right factor `[depth × columns]` in panels of 32 columns, the last one filled up with zeros.
 #[derive(Debug, Clone)]
 pub(super) struct Panels {
-    data: Vec<f32>,
+    numbers: Numbers,
     depth: usize,
     columns: usize,
     /// The steps of each panel outside which it is zero.
     kept: Vec<Range<usize>>,
 }
 
+#[derive(Debug, Clone)]
+enum Numbers {
+    /// `[panel][step][32]`.
+    F32(Vec<f32>),
+    /// `[panel][two steps][32]`: the even step in the low half, the odd one, or nothing, in the high half.
+    Bf16(Vec<u32>),
+}
+
 impl Panels {
-    /// All zero.
-    pub(super) fn zeros(depth: usize, columns: usize) -> Self {
-        let count = columns.div_ceil(WIDTH);
-        Self {
-            data: vec![0.0; count * depth * WIDTH],
-            depth,
-            columns,
-            kept: vec![0..depth; count],
-        }
-    }
-
-    /// Sets the elements of row `k` from the first on.
-    pub(super) fn put_row(&mut self, k: usize, values: &[f32]) {
-        for (panel, values) in values.chunks(WIDTH).enumerate() {
-            let at = (panel * self.depth + k) * WIDTH;
-            self.data[at..at + values.len()].copy_from_slice(values);
-        }
-    }
-
-    /// Sets the elements of column `j` from row `first` on.
-    pub(super) fn put_column(&mut self, j: usize, first: usize, values: impl Iterator<Item = f32>) {
-        let at = (j / WIDTH * self.depth + first) * WIDTH + j % WIDTH;
-        let slots = self.data[at..].iter_mut().step_by(WIDTH);
-        slots.zip(values).for_each(|(slot, value)| *slot = value);
-    }
-
-    /// Promises that the columns `first..first + count` are zero outside the steps `kept`: they are then left out.
-    pub(super) fn keep(&mut self, first: usize, count: usize, kept: &Range<usize>) {
-        for panel in first.div_ceil(WIDTH)..(first + count) / WIDTH {
-            self.kept[panel] = kept.clone();
+    /// A weight `[outputs × inputs]` as the right factor of `x·Wᵀ`.
+    pub(super) fn of_weight(weight: &[f32], outputs: usize, precision: Precision) -> Self {
+        let inputs = weight.len() / outputs;
+        match precision {
+            Precision::F32 => Self::of_transposed(weight, outputs, inputs),
+            Precision::Bf16 => Self {
+                numbers: Numbers::Bf16(rounded_panels(weight, outputs, inputs)),
+                depth: inputs,
+                columns: outputs,
+                kept: vec![0..inputs; outputs.div_ceil(WIDTH)],
+            },
         }
     }
 
@@ -63,64 +58,181 @@ impl Panels {
         panels
     }
 
-    /// From the row-major matrix `[columns × depth]`: the right factor is its transpose, as in `x·Wᵀ`.
+    /// From the row-major matrix `[columns × depth]`: the right factor is its transpose.
     pub(super) fn of_transposed(matrix: &[f32], columns: usize, depth: usize) -> Self {
         assert_eq!(matrix.len(), depth * columns);
         let mut panels = Self::zeros(depth, columns);
-        for (j, row) in matrix.chunks_exact(depth).enumerate() {
-            panels.put_column(j, 0, row.iter().copied());
-        }
+        let each = panels.floats().par_chunks_mut((depth * WIDTH).max(1));
+        each.zip(matrix.par_chunks((depth * WIDTH).max(1)))
+            .for_each(|(panel, rows)| {
+                simd::transpose(rows, depth, rows.len() / depth.max(1), panel);
+            });
         panels
     }
 
-    /// The transpose, in panels again.
-    pub(super) fn transpose(&self) -> Self {
-        let mut across = Self::zeros(self.columns, self.depth);
-        for j in 0..self.columns {
-            let at = j / WIDTH * self.depth * WIDTH + j % WIDTH;
-            let column: Vec<f32> = self.data[at..]
-                .iter()
-                .step_by(WIDTH)
-                .take(self.depth)
-                .copied()
-                .collect();
-            across.put_row(j, &column);
+    /// All zero.
+    pub(super) fn zeros(depth: usize, columns: usize) -> Self {
+        let count = columns.div_ceil(WIDTH);
+        Self {
+            numbers: Numbers::F32(vec![0.0; count * depth * WIDTH]),
+            depth,
+            columns,
+            kept: vec![0..depth; count],
         }
-        across
     }
 
-    fn panel(&self, panel: usize) -> &[f32] {
-        &self.data[panel * self.depth * WIDTH..][..self.depth * WIDTH]
+    /// Sets the elements of row `k` from the first on. Only in panels of `f32`.
+    pub(super) fn put_row(&mut self, k: usize, values: &[f32]) {
+        let depth = self.depth;
+        for (panel, values) in values.chunks(WIDTH).enumerate() {
+            let at = (panel * depth + k) * WIDTH;
+            self.floats()[at..at + values.len()].copy_from_slice(values);
+        }
     }
+
+    /// Sets the elements of column `j` from row `first` on. Only in panels of `f32`.
+    pub(super) fn put_column(&mut self, j: usize, first: usize, values: impl Iterator<Item = f32>) {
+        let at = (j / WIDTH * self.depth + first) * WIDTH + j % WIDTH;
+        let slots = self.floats()[at..].iter_mut().step_by(WIDTH);
+        slots.zip(values).for_each(|(slot, value)| *slot = value);
+    }
+
+    /// Promises that the columns `first..first + count` are zero outside the steps `kept`: they are then left out.
+    pub(super) fn keep(&mut self, first: usize, count: usize, kept: &Range<usize>) {
+        for panel in first.div_ceil(WIDTH)..(first + count) / WIDTH {
+            self.kept[panel] = kept.clone();
+        }
+    }
+
+    /// The elements of column `j`: a row of the weight, rounded as it is stored.
+    pub(super) fn column(&self, j: usize) -> Vec<f32> {
+        let (panel, lane) = (j / WIDTH, j % WIDTH);
+        match &self.numbers {
+            Numbers::F32(values) => {
+                let panel = &values[panel * self.depth * WIDTH..];
+                let lane = panel[lane..].iter().step_by(WIDTH);
+                lane.take(self.depth).copied().collect()
+            }
+            Numbers::Bf16(pairs) => {
+                let panel = &pairs[panel * self.depth.div_ceil(2) * WIDTH..];
+                let lane = panel[lane..].iter().step_by(WIDTH);
+                let both = lane.flat_map(|pair| [low(*pair), high(*pair)]);
+                both.take(self.depth).collect()
+            }
+        }
+    }
+
+    fn floats(&mut self) -> &mut [f32] {
+        match &mut self.numbers {
+            Numbers::F32(values) => values,
+            Numbers::Bf16(_) => &mut [],
+        }
+    }
+}
+
+/// Panels of pairs of the transpose of `weight`, one after the other, so that no copy in `f32` exists as a whole.
+fn rounded_panels(weight: &[f32], columns: usize, depth: usize) -> Vec<u32> {
+    let pairs = depth.div_ceil(2);
+    let mut out = vec![0; columns.div_ceil(WIDTH) * pairs * WIDTH];
+    out.par_chunks_mut((pairs * WIDTH).max(1))
+        .zip(weight.par_chunks((depth * WIDTH).max(1)))
+        .for_each_init(
+            || vec![0.0; depth * WIDTH],
+            |panel, (out, rows)| {
+                simd::transpose(rows, depth, rows.len() / depth, panel);
+                for (out, steps) in out.chunks_exact_mut(WIDTH).zip(panel.chunks(2 * WIDTH)) {
+                    let (even, odd) = steps.split_at(WIDTH);
+                    for (lane, out) in out.iter_mut().enumerate() {
+                        *out = pair(even[lane], odd.get(lane).copied().unwrap_or(0.0));
+                    }
+                }
+            },
+        );
+    out
+}
+
+/// Two numbers rounded to bf16, to nearest and ties to even.
+#[inline(always)]
+fn pair(low: f32, high: f32) -> u32 {
+    upper(low) >> 16 | upper(high)
+}
+
+/// The bits of a number rounded to bf16, the lower half zero. A number that is none stays none.
+#[inline(always)]
+fn upper(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    (if x.is_nan() {
+        bits | 0x0040_0000
+    } else {
+        rounded
+    }) & 0xffff_0000
+}
+
+#[inline(always)]
+fn low(pair: u32) -> f32 {
+    f32::from_bits(pair << 16)
+}
+
+#[inline(always)]
+fn high(pair: u32) -> f32 {
+    f32::from_bits(pair & 0xffff_0000)
 }
 
 /// One summand `left · right` of a product.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Term<'a> {
-    /// Row-major, `[rows × stride]`, of which the first `right.depth` columns count.
+    /// Row-major, `[rows × stride]`, of which the first columns count, as many as `right` has rows.
     pub(super) left: &'a [f32],
     pub(super) stride: usize,
-    pub(super) right: &'a Panels,
+    pub(super) right: Right<'a>,
+}
+
+/// The right factor of a [`Term`].
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Right<'a> {
+    Plain(&'a Panels),
+    Transposed(&'a Panels),
+}
+
+/// What sums begin with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start<'a> {
+    Zero,
+    /// The same row for every row.
+    Row(&'a [f32]),
 }
 
 /// Rows that are worked on together: their left factor stays in the cache while the panels pass by.
 const BAND: usize = 42 * ROWS;
+/// Steps that are worked on together: a panel of so many stays in the cache. A multiple of 32.
+const DEPTH: usize = 2048;
 
-/// `bias + Σ terms`, row-major `[rows × columns]`. Without a bias, sums start at zero.
+/// `start + Σ terms`, row-major `[rows × columns]`.
 pub(super) fn product(
     rows: usize,
     columns: usize,
-    bias: Option<&[f32]>,
+    start: Start<'_>,
     terms: &[Term<'_>],
 ) -> Vec<f32> {
     let mut out = vec![0.0; rows * columns];
+    product_into(&mut out, columns, start, terms);
+    out
+}
+
+/// [`product`] into a matrix that is there already; what it held is lost.
+pub(super) fn product_into(out: &mut [f32], columns: usize, start: Start<'_>, terms: &[Term<'_>]) {
     for (band, out) in out.chunks_mut((BAND * columns).max(1)).enumerate() {
-        let (high, wide) = cell_size(out.len() / columns, columns);
+        let rows = out.len() / columns;
+        let factors: Vec<Factor<'_>> = terms
+            .iter()
+            .map(|term| term.of(band * BAND, rows, simd::has_pairs()))
+            .collect();
+        let (high, wide) = cell_size(rows, columns);
         simd::cells(out, columns, high, wide)
             .into_par_iter()
-            .for_each(|cell| fill(cell, band * BAND, bias, terms));
+            .for_each_init(Vec::new, |rooms, cell| fill(cell, start, &factors, rooms));
     }
-    out
 }
 
 /// Cells that keep all threads busy: whole columns where there are enough panels, so that each panel is read once.
@@ -134,43 +246,309 @@ fn cell_size(rows: usize, columns: usize) -> (usize, usize) {
     (high * ROWS, wide * WIDTH)
 }
 
-/// Sums all terms into a cell of the band that begins at row `first`.
-fn fill(mut cell: simd::Cell<'_>, first: usize, bias: Option<&[f32]>, terms: &[Term<'_>]) {
-    for column in (0..cell.columns).step_by(WIDTH) {
-        let used = WIDTH.min(cell.columns - column);
-        let panel = (cell.first_column + column) / WIDTH;
-        for row in (0..cell.rows).step_by(ROWS) {
-            let height = ROWS.min(cell.rows - row);
-            let mut tile = start(bias, panel * WIDTH, used);
-            for Term {
-                left,
-                stride,
-                right,
-            } in terms
-            {
-                let kept = &right.kept[panel];
-                let left = Left::Rows {
-                    data: &left[(first + cell.first_row + row) * stride + kept.start..],
-                    stride: *stride,
-                };
-                let lines = &right.panel(panel)[kept.start * WIDTH..];
-                let wide = used > WIDTH / 2;
-                simd::multiply_add(&mut tile, height, wide, left, lines, WIDTH, kept.len());
+/// A term whose left factor is ready for the kernel, for the rows of one band.
+struct Factor<'a> {
+    left: Rows<'a>,
+    stride: usize,
+    right: Right<'a>,
+}
+
+enum Rows<'a> {
+    Plain(&'a [f32]),
+    /// Two steps in each.
+    Pairs(Vec<u32>),
+    /// Rounded to bf16, the odd step of two first.
+    Swapped(Vec<f32>),
+}
+
+/// Some steps of a factor: its rows from the first of them on, and a panel's lines.
+enum Part<'a> {
+    F32 {
+        left: &'a [f32],
+        stride: usize,
+        lines: &'a [f32],
+    },
+    Pairs {
+        left: &'a [u32],
+        stride: usize,
+        lines: &'a [u32],
+    },
+}
+
+/// Working space for the lines of a panel that are not stored as the kernel reads them.
+#[derive(Default)]
+struct Room {
+    floats: Vec<f32>,
+    pairs: Vec<u32>,
+}
+
+impl<'a> Term<'a> {
+    /// Its rows from `first` on; `pairs` says whether the processor multiplies pairs.
+    fn of(&self, first: usize, rows: usize, pairs: bool) -> Factor<'a> {
+        let left = &self.left[first * self.stride..];
+        let (Right::Plain(panels) | Right::Transposed(panels)) = self.right;
+        let depth = match self.right {
+            Right::Plain(panels) => panels.depth,
+            Right::Transposed(panels) => panels.columns,
+        };
+        let (left, stride) = match panels.numbers {
+            Numbers::F32(_) => (Rows::Plain(left), self.stride),
+            Numbers::Bf16(_) if pairs => {
+                let stride = depth.div_ceil(2);
+                (
+                    Rows::Pairs(to_pairs(left, self.stride, rows, depth)),
+                    stride,
+                )
             }
-            for (i, sums) in tile.iter().enumerate().take(height) {
-                cell.line(row + i, column, used)
-                    .copy_from_slice(&sums[..used]);
+            Numbers::Bf16(_) => {
+                let stride = depth.next_multiple_of(2);
+                let pairs = to_pairs(left, self.stride, rows, depth);
+                let swapped = pairs.iter().flat_map(|pair| [high(*pair), low(*pair)]);
+                (Rows::Swapped(swapped.collect()), stride)
+            }
+        };
+        Factor {
+            left,
+            stride,
+            right: self.right,
+        }
+    }
+}
+
+/// The first `depth` columns of a matrix as pairs of bf16 numbers.
+fn to_pairs(matrix: &[f32], stride: usize, rows: usize, depth: usize) -> Vec<u32> {
+    let across = depth.div_ceil(2).max(1);
+    let mut out = vec![0; rows * across];
+    out.par_chunks_mut(across)
+        .with_min_len(16)
+        .zip(matrix.par_chunks(stride))
+        .for_each(|(out, row)| pairs_of_row(&row[..depth], out));
+    out
+}
+
+vectorised! {
+    fn pairs_of_row(row: &[f32], out: &mut [u32]) {
+        for (out, two) in out.iter_mut().zip(row.chunks_exact(2)) {
+            *out = pair(two[0], two[1]);
+        }
+        if let [rest] = row.chunks_exact(2).remainder() {
+            out[row.len() / 2] = pair(*rest, 0.0);
+        }
+    }
+}
+
+impl<'a> Factor<'a> {
+    fn panels(&self) -> &'a Panels {
+        let (Right::Plain(panels) | Right::Transposed(panels)) = self.right;
+        panels
+    }
+
+    /// The steps of a panel that are not zero.
+    fn steps(&self, panel: usize) -> Range<usize> {
+        match (self.right, &self.left) {
+            (Right::Plain(panels), Rows::Plain(_)) => panels.kept[panel].clone(),
+            (Right::Plain(panels), _) => 0..panels.depth.next_multiple_of(2),
+            (Right::Transposed(panels), Rows::Plain(_)) => 0..panels.columns,
+            (Right::Transposed(panels), _) => 0..panels.columns.next_multiple_of(2),
+        }
+    }
+
+    fn part<'r>(&'r self, panel: usize, steps: &Range<usize>, room: &'r mut Room) -> Part<'r> {
+        match (self.right, &self.panels().numbers) {
+            (Right::Plain(panels), Numbers::F32(values)) => {
+                let at = panel * panels.depth + steps.start;
+                self.floats(steps, &values[at * WIDTH..][..steps.len() * WIDTH])
+            }
+            (Right::Plain(panels), Numbers::Bf16(pairs)) => {
+                let at = panel * panels.depth.div_ceil(2) + steps.start / 2;
+                let pairs = &pairs[at * WIDTH..][..steps.len() / 2 * WIDTH];
+                self.pairs(steps, pairs, &mut room.floats)
+            }
+            (Right::Transposed(panels), Numbers::F32(values)) => {
+                turn_panel(values, panels.depth, panel, steps, &mut room.floats);
+                self.floats(steps, &room.floats[..steps.len() * WIDTH])
+            }
+            (Right::Transposed(panels), Numbers::Bf16(pairs)) => {
+                turn_panel_of_pairs(pairs, panels.depth, panel, steps, &mut room.pairs);
+                let pairs = &room.pairs[..steps.len() / 2 * WIDTH];
+                self.pairs(steps, pairs, &mut room.floats)
+            }
+        }
+    }
+
+    fn floats<'r>(&'r self, steps: &Range<usize>, lines: &'r [f32]) -> Part<'r> {
+        let left: &[f32] = match &self.left {
+            Rows::Plain(values) => values,
+            Rows::Swapped(values) => values,
+            Rows::Pairs(_) => &[],
+        };
+        Part::F32 {
+            left: &left[steps.start..],
+            stride: self.stride,
+            lines,
+        }
+    }
+
+    /// Pairs as they are, or spread over `room` where the processor cannot multiply them.
+    fn pairs<'r>(
+        &'r self,
+        steps: &Range<usize>,
+        pairs: &'r [u32],
+        room: &'r mut Vec<f32>,
+    ) -> Part<'r> {
+        if let Rows::Pairs(left) = &self.left {
+            return Part::Pairs {
+                left: &left[steps.start / 2..],
+                stride: self.stride,
+                lines: pairs,
+            };
+        }
+        room.clear();
+        for line in pairs.chunks_exact(WIDTH) {
+            room.extend(line.iter().map(|pair| high(*pair)));
+            room.extend(line.iter().map(|pair| low(*pair)));
+        }
+        self.floats(steps, room)
+    }
+}
+
+/// Lines `steps` of panel `panel` of the transpose of a matrix in panels of `depth` steps.
+fn turn_panel(
+    values: &[f32],
+    depth: usize,
+    panel: usize,
+    steps: &Range<usize>,
+    out: &mut Vec<f32>,
+) {
+    out.resize(steps.len().next_multiple_of(WIDTH) * WIDTH, 0.0);
+    let used = WIDTH.min(depth - panel * WIDTH);
+    for (block, out) in out.chunks_exact_mut(WIDTH * WIDTH).enumerate() {
+        let at = (steps.start / WIDTH + block) * depth + panel * WIDTH;
+        simd::transpose(&values[at * WIDTH..], WIDTH, used, out);
+    }
+}
+
+/// [`turn_panel`] for pairs of bf16 numbers.
+fn turn_panel_of_pairs(
+    pairs: &[u32],
+    depth: usize,
+    panel: usize,
+    steps: &Range<usize>,
+    out: &mut Vec<u32>,
+) {
+    const HALF: usize = WIDTH / 2;
+    out.resize(steps.len().next_multiple_of(WIDTH) / 2 * WIDTH, 0);
+    let half = depth.div_ceil(2);
+    let used = HALF.min(half - panel * HALF);
+    for (block, out) in out.chunks_exact_mut(HALF * WIDTH).enumerate() {
+        let at = (steps.start / WIDTH + block) * half + panel * HALF;
+        turn_pairs(&pairs[at * WIDTH..][..used * WIDTH], out);
+    }
+}
+
+vectorised! {
+    /// A block of pairs of bf16 numbers, transposed: what lay in one pair lies in one line, and the other way round.
+    fn turn_pairs(block: &[u32], out: &mut [u32]) {
+        for (i, line) in block.chunks_exact(WIDTH).enumerate() {
+            for (j, two) in line.chunks_exact(2).enumerate() {
+                out[j * WIDTH + 2 * i] = two[0] & 0xffff | two[1] << 16;
+                out[j * WIDTH + 2 * i + 1] = two[0] >> 16 | two[1] & 0xffff_0000;
             }
         }
     }
 }
 
-fn start(bias: Option<&[f32]>, column: usize, used: usize) -> Tile {
-    let mut line = [0.0; WIDTH];
-    if let Some(bias) = bias {
-        line[..used].copy_from_slice(&bias[column..][..used]);
+/// Sums all factors into a cell. `rooms` is working space.
+fn fill(mut cell: simd::Cell<'_>, start: Start<'_>, factors: &[Factor<'_>], rooms: &mut Vec<Room>) {
+    rooms.resize_with(factors.len(), Room::default);
+    for column in (0..cell.columns).step_by(WIDTH) {
+        let used = WIDTH.min(cell.columns - column);
+        let panel = (cell.first_column + column) / WIDTH;
+        for (pass, steps) in passes(factors, panel).into_iter().enumerate() {
+            let parts: Vec<Part<'_>> = steps
+                .iter()
+                .zip(rooms.iter_mut())
+                .map(|((factor, steps), room)| factor.part(panel, steps, room))
+                .collect();
+            for row in (0..cell.rows).step_by(ROWS) {
+                let height = ROWS.min(cell.rows - row);
+                let mut tile: Tile = [[0.0; WIDTH]; ROWS];
+                for (i, sums) in tile.iter_mut().enumerate().take(height) {
+                    let before: &[f32] = match start {
+                        _ if pass > 0 => cell.line(row + i, column, used),
+                        Start::Zero => &[],
+                        Start::Row(values) => &values[panel * WIDTH..][..used],
+                    };
+                    sums[..before.len()].copy_from_slice(before);
+                }
+                for part in &parts {
+                    part.add(&mut tile, cell.first_row + row, height, used > WIDTH / 2);
+                }
+                for (i, sums) in tile.iter().enumerate().take(height) {
+                    let line = cell.line(row + i, column, used);
+                    line.copy_from_slice(&sums[..used]);
+                }
+            }
+        }
     }
-    [line; ROWS]
+}
+
+/// The steps of all factors in order, cut so that the lines of one pass stay in the cache.
+fn passes<'a>(factors: &'a [Factor<'a>], panel: usize) -> Vec<Vec<(&'a Factor<'a>, Range<usize>)>> {
+    let mut all = vec![Vec::new()];
+    let mut room = DEPTH;
+    for factor in factors {
+        let mut steps = factor.steps(panel);
+        while !steps.is_empty() {
+            // A factor is cut only at multiples of DEPTH.
+            let next = steps.start..steps.end.min(steps.start + DEPTH);
+            if next.len() > room {
+                all.push(Vec::new());
+                room = DEPTH;
+            }
+            room -= next.len();
+            steps.start = next.end;
+            if let Some(pass) = all.last_mut() {
+                pass.push((factor, next));
+            }
+        }
+    }
+    all
+}
+
+impl Part<'_> {
+    /// Adds this part to the tile of the rows from `row` on.
+    fn add(&self, tile: &mut Tile, row: usize, height: usize, wide: bool) {
+        match *self {
+            Part::F32 {
+                left,
+                stride,
+                lines,
+            } => {
+                let left = Left::Rows {
+                    data: &left[row * stride..],
+                    stride,
+                };
+                simd::multiply_add(tile, height, wide, left, lines, WIDTH, lines.len() / WIDTH);
+            }
+            Part::Pairs {
+                left,
+                stride,
+                lines,
+            } => {
+                let left = &left[row * stride..];
+                simd::multiply_add_pairs(
+                    tile,
+                    height,
+                    wide,
+                    left,
+                    stride,
+                    lines,
+                    lines.len() / WIDTH,
+                );
+            }
+        }
+    }
 }
 
 /// `leftᵀ · right`, row-major `[rows × columns]`: a sum over the lines that both factors share, in their order.
@@ -193,6 +571,51 @@ pub(super) fn transposed_product(left: Columns<'_>, right: Columns<'_>, lines: u
         }
     }
     out
+}
+
+/// Adds `leftᵀ · right` to a matrix `[left_columns × right_columns]`; `left` has four elements more than its rows need.
+pub(super) fn add_transposed(
+    out: &mut [f32],
+    left: &[f32],
+    left_columns: usize,
+    right: &[f32],
+    right_columns: usize,
+) {
+    let lines = right.len() / right_columns;
+    let panels = Panels::of(right, lines, right_columns);
+    let Numbers::F32(values) = &panels.numbers else {
+        return;
+    };
+    out.par_chunks_mut(ROWS * right_columns)
+        .enumerate()
+        .for_each(|(index, out)| {
+            let left = Left::Columns {
+                data: &left[index * ROWS..],
+                stride: left_columns,
+            };
+            let height = out.len() / right_columns;
+            for (panel, lines_of_panel) in values.chunks_exact(lines * WIDTH).enumerate() {
+                let (column, mut tile): (usize, Tile) = (panel * WIDTH, [[0.0; WIDTH]; ROWS]);
+                let used = WIDTH.min(right_columns - column);
+                let places =
+                    |i: usize| i * right_columns + column..i * right_columns + column + used;
+                for (i, sums) in tile.iter_mut().enumerate().take(height) {
+                    sums[..used].copy_from_slice(&out[places(i)]);
+                }
+                simd::multiply_add(
+                    &mut tile,
+                    height,
+                    used > WIDTH / 2,
+                    left,
+                    lines_of_panel,
+                    WIDTH,
+                    lines,
+                );
+                for (i, sums) in tile.iter().enumerate().take(height) {
+                    out[places(i)].copy_from_slice(&sums[..used]);
+                }
+            }
+        });
 }
 
 /// Some neighbouring columns of a row-major matrix.
@@ -305,9 +728,9 @@ mod tests {
             let term = Term {
                 left: &x,
                 stride: depth,
-                right: &right,
+                right: Right::Plain(&right),
             };
-            let got = product(rows, columns, Some(&bias), &[term]);
+            let got = product(rows, columns, Start::Row(&bias), &[term]);
             let want = expected(
                 rows,
                 columns,
@@ -317,9 +740,82 @@ mod tests {
                 |k, j| w[j * depth + k],
             );
             assert_eq!(got, want, "{rows} {columns} {depth}");
-            // The transpose of the transpose, and the other way of building it.
-            assert_eq!(right.transpose().transpose().data, right.data);
-            assert_eq!(Panels::of(&w, columns, depth).data, right.transpose().data);
+            // The same product from the other side, and twice of it.
+            let across = Panels::of(&w, columns, depth);
+            let right = Right::Transposed(&across);
+            let again = product(rows, columns, Start::Row(&bias), &[Term { right, ..term }]);
+            assert_eq!(again, want, "{rows} {columns} {depth}");
+            let twice = product(rows, columns, Start::Row(&bias), &[term, term]);
+            let step = |sum: f32, i: usize, j: usize| {
+                (0..depth).fold(sum, |sum, k| {
+                    x[i * depth + k].mul_add(w[j * depth + k], sum)
+                })
+            };
+            let sums = (0..rows * columns).map(|at| step(want[at], at / columns, at % columns));
+            assert_eq!(
+                twice,
+                sums.collect::<Vec<f32>>(),
+                "{rows} {columns} {depth}"
+            );
+        }
+    }
+
+    // Both ways of multiplying, whichever this processor takes: rounded factors, the odd step of two first.
+    #[test]
+    fn bf16_is_the_sum_of_rounded_numbers() {
+        for (rows, columns, depth) in [
+            (1, 1, 1),
+            (13, 33, 7),
+            (50, 100, 40),
+            (5, 16, 3),
+            (3, 40, 2 * DEPTH + 65),
+        ] {
+            let (x, w) = (values(rows * depth, 1), values(columns * depth, 2));
+            let rounded = |x: f32| f32::from_bits(upper(x));
+            let order = |k: usize| {
+                (0..k.next_multiple_of(2))
+                    .map(|k| k ^ 1)
+                    .filter(move |o| *o < k)
+            };
+            let want: Vec<f32> = (0..rows * columns)
+                .map(|at| {
+                    let (i, j) = (at / columns, at % columns);
+                    let step = |sum: f32, k: usize| {
+                        rounded(x[i * depth + k]).mul_add(rounded(w[j * depth + k]), sum)
+                    };
+                    order(depth).fold(0.0, step)
+                })
+                .collect();
+            let plain = Panels::of_weight(&w, columns, Precision::Bf16);
+            let turned: Vec<f32> = (0..depth * columns)
+                .map(|at| w[at % columns * depth + at / columns])
+                .collect();
+            let across = Panels::of_weight(&turned, depth, Precision::Bf16);
+            let last: Vec<f32> = w[(columns - 1) * depth..]
+                .iter()
+                .map(|w| rounded(*w))
+                .collect();
+            assert_eq!(plain.column(columns - 1), last);
+            for right in [Right::Plain(&plain), Right::Transposed(&across)] {
+                let term = Term {
+                    left: &x,
+                    stride: depth,
+                    right,
+                };
+                for pairs in [false, simd::has_pairs()] {
+                    let factor = term.of(0, rows, pairs);
+                    let mut got = vec![0.0; rows * columns];
+                    for cell in simd::cells(&mut got, columns, rows, columns) {
+                        fill(
+                            cell,
+                            Start::Zero,
+                            std::slice::from_ref(&factor),
+                            &mut Vec::new(),
+                        );
+                    }
+                    assert_eq!(got, want, "{rows} {columns} {depth} {pairs}");
+                }
+            }
         }
     }
 
@@ -365,9 +861,9 @@ mod tests {
             let term = Term {
                 left: &x,
                 stride: depth,
-                right: &right,
+                right: Right::Plain(&right),
             };
-            pool.map(|pool| pool.install(|| product(rows, columns, None, &[term])))
+            pool.map(|pool| pool.install(|| product(rows, columns, Start::Zero, &[term])))
                 .ok()
         };
         assert_eq!(run(1), run(3));

@@ -5,6 +5,21 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::digest::Hasher;
 
+/// One stream, for draws that come one at a time.
+pub(super) struct Stream(ChaCha12Rng);
+
+impl Stream {
+    /// The stream called `name` of `seed`.
+    pub(super) fn new(seed: u64, name: &str) -> Self {
+        Self(stream(seed, name))
+    }
+
+    /// A number in [0, 1).
+    pub(super) fn unit(&mut self) -> f64 {
+        unit(&mut self.0)
+    }
+}
+
 /// The stream called `name` of `seed`. Adding or removing parameters does not move the others' streams.
 fn stream(seed: u64, name: &str) -> ChaCha12Rng {
     let mut hasher = Hasher::new();

@@ -42,6 +42,19 @@ pub(super) fn level() -> Level {
     Level::Portable
 }
 
+/// Whether this processor multiplies pairs of bf16 numbers.
+#[inline]
+pub(super) fn has_pairs() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
 /// Defines a function whose body is compiled once per instruction set; the call goes to the best one.
 macro_rules! vectorised {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
@@ -121,6 +134,48 @@ pub(super) fn multiply_add(
         }
     }
     tile_portable(tile, rows, wide, left, right, stride, steps);
+}
+
+/// [`multiply_add`] of pairs of bf16 numbers, two steps each: the odd step in the high half of a pair is added first.
+///
+/// `left` is `[rows × left_stride]` pairs, `right` `[steps × 32]`. Only where [`has_pairs`]; the bits are those of
+/// [`multiply_add`] over the same numbers in the same order, except that the processor takes subnormal numbers for zero.
+pub(super) fn multiply_add_pairs(
+    tile: &mut Tile,
+    rows: usize,
+    wide: bool,
+    left: &[u32],
+    left_stride: usize,
+    right: &[u32],
+    steps: usize,
+) {
+    assert!(has_pairs(), "the processor has no bf16 products");
+    if steps == 0 {
+        return;
+    }
+    assert!((1..=ROWS).contains(&rows), "a tile has 1 to 12 rows");
+    assert!(
+        right.len() >= steps * WIDTH,
+        "the right factor is too short"
+    );
+    assert!(
+        left.len() >= (rows - 1) * left_stride + steps,
+        "the left factor is too short"
+    );
+    #[cfg(target_arch = "x86_64")]
+    {
+        let product = PairProduct {
+            last: rows - 1,
+            left: left.as_ptr(),
+            left_stride,
+            right: right.as_ptr(),
+            steps,
+        };
+        // SAFETY: the instructions are there, and the assertions cover every element that a kernel of this shape reads.
+        unsafe { product.avx512(tile, wide) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (tile, wide);
 }
 
 /// Panics unless a kernel may read what these arguments make it read.
@@ -313,6 +368,194 @@ impl Product<'_> {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+struct PairProduct {
+    last: usize,
+    left: *const u32,
+    left_stride: usize,
+    right: *const u32,
+    steps: usize,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl PairProduct {
+    /// Safety: the features are there and the reads were checked.
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    unsafe fn avx512(&self, tile: &mut Tile, wide: bool) {
+        // SAFETY: passed on; rows are clamped to the last one.
+        unsafe {
+            match (self.last / 4, wide) {
+                (0, true) => self.tile::<4, true>(tile),
+                (0, false) => self.tile::<4, false>(tile),
+                (1, true) => self.tile::<8, true>(tile),
+                (1, false) => self.tile::<8, false>(tile),
+                (_, true) => self.tile::<12, true>(tile),
+                (_, false) => self.tile::<12, false>(tile),
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    #[inline]
+    unsafe fn tile<const M: usize, const WIDE: bool>(&self, tile: &mut Tile) {
+        use std::arch::x86_64::{
+            __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+            _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps,
+        };
+        // SAFETY: a tile row has 32 elements; the factors' reads were checked by the caller; sixteen pairs are
+        // thirty-two bf16 numbers.
+        unsafe {
+            let pairs = |bits: __m512i| std::mem::transmute::<__m512i, __m512bh>(bits);
+            let mut low = [_mm512_setzero_ps(); M];
+            let mut high = [_mm512_setzero_ps(); M];
+            for i in 0..M {
+                low[i] = _mm512_loadu_ps(tile[i].as_ptr());
+                if WIDE {
+                    high[i] = _mm512_loadu_ps(tile[i].as_ptr().add(16));
+                }
+            }
+            let row: [*const u32; M] = std::array::from_fn(|i| {
+                self.left.wrapping_add(i.min(self.last) * self.left_stride)
+            });
+            let mut line = self.right;
+            for k in 0..self.steps {
+                let y0 = pairs(_mm512_loadu_si512(line.cast()));
+                let y1 = if WIDE {
+                    pairs(_mm512_loadu_si512(line.add(16).cast()))
+                } else {
+                    y0
+                };
+                for i in 0..M {
+                    let x = pairs(_mm512_set1_epi32(*row[i].add(k) as i32));
+                    low[i] = _mm512_dpbf16_ps(low[i], x, y0);
+                    if WIDE {
+                        high[i] = _mm512_dpbf16_ps(high[i], x, y1);
+                    }
+                }
+                line = line.wrapping_add(WIDTH);
+            }
+            for i in 0..M {
+                _mm512_storeu_ps(tile[i].as_mut_ptr(), low[i]);
+                if WIDE {
+                    _mm512_storeu_ps(tile[i].as_mut_ptr().add(16), high[i]);
+                }
+            }
+        }
+    }
+}
+
+/// Copies a line that is often as short as a tile's, without a call for each sixteen elements.
+#[inline(always)]
+pub(super) fn copy(from: &[f32], to: &mut [f32]) {
+    assert_eq!(from.len(), to.len());
+    let (whole, rest) = from.as_chunks::<16>();
+    let (whole_to, rest_to) = to.as_chunks_mut::<16>();
+    for (from, to) in whole.iter().zip(whole_to) {
+        *to = *from;
+    }
+    rest_to.copy_from_slice(rest);
+}
+
+/// `out[k · 32 + lane] = rows[lane · stride + k]`, zero from lane `used` on: rows become the columns of a panel.
+pub(super) fn transpose(rows: &[f32], stride: usize, used: usize, out: &mut [f32]) {
+    let depth = out.len() / WIDTH;
+    if depth == 0 {
+        return;
+    }
+    assert!(used <= WIDTH, "a panel has 32 columns");
+    assert!(
+        used == 0 || rows.len() >= (used - 1) * stride + depth,
+        "the rows are too short"
+    );
+    #[cfg(target_arch = "x86_64")]
+    if level() == Level::Avx512 {
+        for lane in [0, 16] {
+            for k in (0..depth).step_by(16) {
+                let block = Square {
+                    from: rows.as_ptr().wrapping_add(lane * stride + k),
+                    stride,
+                    rows: used.saturating_sub(lane).min(16),
+                    columns: (depth - k).min(16),
+                    to: out[k * WIDTH + lane..].as_mut_ptr(),
+                };
+                // SAFETY: the instructions are there; the block's rows and columns lie inside `rows`, and its columns
+                // are lines of `out`, each of which has 16 elements from `lane` on.
+                unsafe { block.turn() };
+            }
+        }
+        return;
+    }
+    for lane in 0..WIDTH {
+        let slots = out[lane..].iter_mut().step_by(WIDTH);
+        if lane < used {
+            let row = &rows[lane * stride..][..depth];
+            slots.zip(row).for_each(|(slot, value)| *slot = *value);
+        } else {
+            slots.for_each(|slot| *slot = 0.0);
+        }
+    }
+}
+
+/// At most 16 × 16 elements on their way to lines of 32.
+#[cfg(target_arch = "x86_64")]
+struct Square {
+    from: *const f32,
+    stride: usize,
+    rows: usize,
+    columns: usize,
+    to: *mut f32,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Square {
+    /// Safety: AVX-512 is there, `rows` rows of `columns` elements can be read, `columns` lines of 16 written.
+    #[target_feature(enable = "avx512f")]
+    unsafe fn turn(&self) {
+        use std::arch::x86_64::{
+            _mm512_castpd_ps, _mm512_castps_pd, _mm512_maskz_loadu_ps, _mm512_setzero_ps,
+            _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
+            _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+        };
+        // SAFETY: masked loads touch only the columns that are there; stores were checked by the caller.
+        unsafe {
+            let mask = ((1u32 << self.columns) - 1) as u16;
+            let mut a = [_mm512_setzero_ps(); 16];
+            for (i, row) in a.iter_mut().enumerate().take(self.rows) {
+                *row = _mm512_maskz_loadu_ps(mask, self.from.wrapping_add(i * self.stride));
+            }
+            let mut b = a;
+            for i in (0..16).step_by(2) {
+                b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+                b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+            }
+            // Four columns of four rows in each quarter of a register.
+            for i in (0..16).step_by(4) {
+                for half in 0..2 {
+                    let (x, y) = (
+                        _mm512_castps_pd(b[i + half]),
+                        _mm512_castps_pd(b[i + half + 2]),
+                    );
+                    a[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+                    a[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+                }
+            }
+            for i in 0..4 {
+                b[i] = _mm512_shuffle_f32x4::<0x88>(a[i], a[i + 4]);
+                b[i + 4] = _mm512_shuffle_f32x4::<0xdd>(a[i], a[i + 4]);
+                b[i + 8] = _mm512_shuffle_f32x4::<0x88>(a[i + 8], a[i + 12]);
+                b[i + 12] = _mm512_shuffle_f32x4::<0xdd>(a[i + 8], a[i + 12]);
+            }
+            for i in 0..8 {
+                a[i] = _mm512_shuffle_f32x4::<0x88>(b[i], b[i + 8]);
+                a[i + 8] = _mm512_shuffle_f32x4::<0xdd>(b[i], b[i + 8]);
+            }
+            for (i, line) in a.iter().enumerate().take(self.columns) {
+                _mm512_storeu_ps(self.to.wrapping_add(i * WIDTH), *line);
+            }
+        }
+    }
+}
+
 /// A rectangle of a row-major matrix that one task fills while others fill theirs.
 pub(super) struct Cell<'a> {
     data: *mut f32,
@@ -330,17 +573,35 @@ unsafe impl Send for Cell<'_> {}
 
 /// Cuts a row-major matrix into cells of `high` rows and `wide` columns, smaller ones at the ends.
 pub(super) fn cells(matrix: &mut [f32], columns: usize, high: usize, wide: usize) -> Vec<Cell<'_>> {
-    assert!(columns > 0 && high > 0 && wide > 0 && matrix.len().is_multiple_of(columns));
+    assert!(columns > 0 && high > 0);
     let rows = matrix.len() / columns;
+    let ends: Vec<usize> = (0..rows)
+        .step_by(high)
+        .map(|row| rows.min(row + high))
+        .collect();
+    cells_between(matrix, columns, &ends, wide)
+}
+
+/// Cuts a row-major matrix into cells of `wide` columns, a smaller one at the end, whose rows end at `ends`; the last of
+/// them is the number of rows. Cells of the same rows follow each other.
+pub(super) fn cells_between<'a>(
+    matrix: &'a mut [f32],
+    columns: usize,
+    ends: &[usize],
+    wide: usize,
+) -> Vec<Cell<'a>> {
+    assert!(columns > 0 && wide > 0 && matrix.len().is_multiple_of(columns));
+    assert!(ends.is_sorted() && ends.last().is_none_or(|end| *end == matrix.len() / columns));
     let data = matrix.as_mut_ptr();
-    let starts = (0..rows).step_by(high);
-    let each = starts.flat_map(|row| (0..columns).step_by(wide).map(move |column| (row, column)));
-    each.map(|(first_row, first_column)| Cell {
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let bands = starts.zip(ends).filter(|(start, end)| start < *end);
+    let each = bands.flat_map(|band| (0..columns).step_by(wide).map(move |column| (band, column)));
+    each.map(|((first_row, end), first_column)| Cell {
         data,
         stride: columns,
         first_row,
         first_column,
-        rows: high.min(rows - first_row),
+        rows: end - first_row,
         columns: wide.min(columns - first_column),
         matrix: std::marker::PhantomData,
     })
@@ -437,6 +698,88 @@ mod tests {
             tiles.push(("avx2", tile));
         }
         tiles
+    }
+
+    #[test]
+    fn transposing_moves_every_element_to_its_place() {
+        for (used, depth, stride) in [
+            (32, 32, 32),
+            (1, 1, 1),
+            (14, 37, 40),
+            (31, 16, 19),
+            (17, 5, 5),
+            (0, 3, 4),
+        ] {
+            let rows = values(used * stride, 7);
+            let mut out = vec![9.0; depth * WIDTH];
+            transpose(&rows, stride, used, &mut out);
+            for (at, got) in out.iter().enumerate() {
+                let (k, lane) = (at / WIDTH, at % WIDTH);
+                let want = if lane < used {
+                    rows[lane * stride + k]
+                } else {
+                    0.0
+                };
+                assert_eq!(*got, want, "{used} {depth} {stride}: {k} {lane}");
+            }
+        }
+    }
+
+    // The instruction is two fused multiply-adds, the high half first; the values are never subnormal here.
+    #[test]
+    fn pairs_are_summed_as_two_steps_each() {
+        if !has_pairs() {
+            return;
+        }
+        let steps = 19;
+        let (left, right) = (values(2 * steps * ROWS, 1), values(2 * steps * WIDTH, 2));
+        let half = |x: f32| x.to_bits() & 0xffff_0000;
+        let pair = |low: f32, high: f32| half(low) >> 16 | half(high);
+        let pairs_of_left: Vec<u32> = left.chunks_exact(2).map(|p| pair(p[0], p[1])).collect();
+        let pairs_of_right: Vec<u32> = right.chunks_exact(2).map(|p| pair(p[0], p[1])).collect();
+        let swapped = |values: &[f32]| -> Vec<f32> {
+            let swap = |p: &[f32]| [half(p[1]), half(p[0])].map(f32::from_bits);
+            values.chunks_exact(2).flat_map(swap).collect()
+        };
+        // `right` is [steps × 32] pairs: its numbers as [2·steps × 32], the odd step first.
+        let spread: Vec<f32> = swapped(&right)
+            .chunks_exact(2 * WIDTH)
+            .flat_map(|line| {
+                [0, 1].map(|odd| {
+                    line.iter()
+                        .skip(odd)
+                        .step_by(2)
+                        .copied()
+                        .collect::<Vec<f32>>()
+                })
+            })
+            .flatten()
+            .collect();
+        for rows in 1..=ROWS {
+            for wide in [true, false] {
+                let data = swapped(&left);
+                let plain = Left::Rows {
+                    data: &data,
+                    stride: 2 * steps,
+                };
+                let mut want = [[0.25; WIDTH]; ROWS];
+                let mut got = want;
+                multiply_add(&mut want, rows, wide, plain, &spread, WIDTH, 2 * steps);
+                multiply_add_pairs(
+                    &mut got,
+                    rows,
+                    wide,
+                    &pairs_of_left,
+                    steps,
+                    &pairs_of_right,
+                    steps,
+                );
+                let width = if wide { WIDTH } else { WIDTH / 2 };
+                for (got, want) in got.iter().zip(&want).take(rows) {
+                    assert_eq!(got[..width], want[..width]);
+                }
+            }
+        }
     }
 
     #[test]

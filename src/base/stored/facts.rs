@@ -46,8 +46,11 @@ pub(super) fn of_config(bytes: &[u8]) -> Result<Facts, String> {
         architecture: architecture.map(str::to_owned),
         parameters: 0,
         dtype: String::new(),
-        hidden_size: size(&config, &["hidden_size", "n_embd", "d_model"])?,
-        layers: size(&config, &["num_hidden_layers", "n_layer", "num_layers"])?,
+        hidden_size: size(&config, &["hidden_size", "n_embd", "d_model", "dim"])?,
+        layers: size(
+            &config,
+            &["num_hidden_layers", "n_layer", "num_layers", "n_layers"],
+        )?,
         vocab: size(&config, &["vocab_size"])?,
     })
 }

@@ -20,10 +20,18 @@ pub fn open(store: &Store, manifest: &BaseManifest) -> Result<Checkpoint, BaseEr
             .file(path)
             .ok_or_else(|| contradiction(manifest, format!("it has no {path}")))
     };
+    let optional = |path: &str| {
+        let entry = manifest.file(path);
+        entry
+            .map(|entry| Ok::<_, BaseError>(store.read(&entry.sha256)?.into_inner()))
+            .transpose()
+    };
     let shards = manifest.shards().map(|entry| store.path_of(&entry.sha256));
     let checkpoint = Checkpoint {
         config: store.read(&required(CONFIG)?.sha256)?.into_inner(),
         tokenizer: store.read(&required(TOKENIZER)?.sha256)?.into_inner(),
+        tokenizer_config: optional("tokenizer_config.json")?,
+        chat_template: optional("chat_template.jinja")?,
         shards: shards.collect(),
     };
     if checkpoint.shards.is_empty() {

@@ -14,7 +14,8 @@ use retune::gate::GateError;
 use retune::git::GitError;
 use retune::lifecycle::{
     BaseActError, CollectError, DatasetActError, DifferenceError, DoctorError, EvaluateError,
-    InitError, JudgeError, MigrationError, PinActError, PolicyError, PromoteError, TrainActError,
+    ExportError, InitError, JudgeError, MigrationError, PinActError, PolicyError, PromoteError,
+    TrainActError,
 };
 use retune::pin::PinError;
 use retune::pipeline::PipelineError;
@@ -241,6 +242,25 @@ fn rows(faults: &RowFaults) -> Failure {
         failure.causes.push(format!("{} more", faults.more()));
     }
     failure
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Registry(error) => error.into(),
+            ExportError::Base(error) => error.into(),
+            error => {
+                let exit = if error.is_integrity() {
+                    Exit::Integrity
+                } else if error.is_usage() {
+                    Exit::Usage
+                } else {
+                    Exit::Failed
+                };
+                Self::from_error(exit, &error)
+            }
+        }
+    }
 }
 
 impl From<DatasetActError> for Failure {

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod exit;
 mod failure;
+mod memory;
 mod session;
 mod ui;
 mod view;
@@ -21,6 +22,7 @@ use crate::ui::Ui;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    memory::keep_freed_pages();
     let cli = Cli::parse();
     let ui = Ui::new(&cli.global);
     let outcome = Session::new(&cli.global, &ui).and_then(|session| cli.command.run(&session));

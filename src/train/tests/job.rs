@@ -1,9 +1,10 @@
 use std::path::Path;
 
-use crate::base::Pooling;
+use crate::base::{ExcludeModules, Init, Pooling};
 use crate::document::{Faults, Source};
 use crate::train::{
-    DatasetRef, Evaluation, Job, Length, Metric, Rhythm, ScheduleName, Targets, Warmup,
+    Compute, DatasetRef, Evaluation, Job, JobText, Length, Metric, OnOverlong, Rhythm,
+    ScheduleName, Targets, Task, TrainOn, TrainOnEos, Warmup,
 };
 
 const MINIMAL: &str = "\
@@ -34,7 +35,7 @@ fn with(more: &str) -> String {
 fn defaults_are_those_that_are_documented() {
     let job = parse(MINIMAL).unwrap();
     assert_eq!(job.base.to_string(), "minilm");
-    assert_eq!(job.pooling, Pooling::Mean);
+    assert_eq!(job.pooling, None);
     assert_eq!((job.sequence_len, job.batch_size()), (256, 32));
     assert_eq!((job.lora.r, job.lora.alpha.get()), (8, 16.0));
     assert_eq!(job.lora.target_modules, Targets::AllLinear);
@@ -76,7 +77,7 @@ watchdog: {max_loss: 9.5, patience: 4}
     let job = parse(text).unwrap();
     assert_eq!(job.base.version.as_deref(), Some("20261124-0123"));
     assert!(matches!(job.dataset, DatasetRef::Id(_)));
-    assert_eq!(job.pooling, Pooling::Cls);
+    assert_eq!(job.pooling, Some(Pooling::Cls));
     assert_eq!(
         (job.sequence_len, job.max_dropped_fraction.get()),
         (64, 0.01)
@@ -86,7 +87,10 @@ watchdog: {max_loss: 9.5, patience: 4}
         (lora.r, lora.alpha, lora.dropout, lora.use_rslora),
         (4, 8.0, 0.1, true)
     );
-    assert_eq!(lora.exclude_modules.unwrap(), ["pooler.dense"]);
+    assert_eq!(
+        lora.exclude_modules.unwrap(),
+        ExcludeModules::Suffixes(vec!["pooler.dense".to_owned()])
+    );
     assert_eq!(job.optimizer.betas.map(|b| b.get()), [0.8, 0.99]);
     assert_eq!(
         (job.optimizer.eps.get(), job.optimizer.weight_decay.get()),
@@ -117,6 +121,24 @@ watchdog: {max_loss: 9.5, patience: 4}
 }
 
 #[test]
+fn variants_of_lora_are_written_as_in_peft() {
+    let job = parse(&with(
+        "lora: {rank_pattern: {query: 2}, alpha_pattern: {query: 1.5}, layers_to_transform: [0, 1], use_dora: true, init: gaussian, modules_to_save: [pooler]}\n",
+    ))
+    .unwrap();
+    let spec = job.lora.spec();
+    assert_eq!(spec.rank_pattern, [("query".to_owned(), 2)]);
+    assert_eq!(spec.alpha_pattern, [("query".to_owned(), 1.5)]);
+    assert_eq!(spec.layers_to_transform, [0, 1]);
+    assert_eq!(spec.modules_to_save, ["pooler"]);
+    assert!(spec.use_dora && spec.init == Init::Gaussian);
+    let found = faults(&with(
+        "lora: {rank_pattern: {query: 0}, alpha_pattern: {query: -1}, init: xavier, modules_to_save: ['']}\n",
+    ));
+    assert_eq!(found.len(), 4, "{found:#?}");
+}
+
+#[test]
 fn targets_are_written_as_in_peft() {
     let targets = |text: &str| {
         let job = parse(&with(&format!("lora: {{target_modules: {text}}}\n"))).unwrap();
@@ -142,7 +164,7 @@ version: 2
 kind: Job
 name: ''
 base: Minilm
-task: causal_lm
+task: causal_ml
 pooling: maen
 sequence_len: 1
 lora: {r: 0, alpha: -1, dropout: 1.0}
@@ -159,7 +181,7 @@ watchdog: {patience: 2}
     for expected in [
         "job.yaml:1: version: this version of retune reads `version: 1`",
         "job.yaml:2: kind: expected `kind: TrainJob`",
-        "job.yaml:5: task: \"causal_lm\" is not supported; this version trains `seq_cls`",
+        "job.yaml:5: task: \"causal_ml\" is not one of seq_cls, causal_lm; did you mean `causal_lm`?",
         "job.yaml:12: max_steps: write `num_epochs` or `max_steps`, not both",
         "job.yaml:3: name: must not be empty",
     ] {
@@ -222,7 +244,7 @@ fn spellings_of_other_tools_are_recognised() {
             "job.yaml:10: lora_r: unknown key; retune calls it `lora.r`",
             "job.yaml:11: per_device_train_batch_size: unknown key; retune calls it `micro_batch_size`",
             "job.yaml:12: cutoff_len: unknown key; retune calls it `sequence_len`",
-            "job.yaml:13: use_dora: unknown key: DoRA is not supported by this version",
+            "job.yaml:13: use_dora: unknown key; retune calls it `lora.use_dora`",
             "job.yaml:15: lora.lora_alpha: unknown key; retune calls it `lora.alpha`",
         ]
     );
@@ -230,6 +252,117 @@ fn spellings_of_other_tools_are_recognised() {
     assert!(
         typo[0].contains("did you mean `micro_batch_size`?"),
         "{typo:?}"
+    );
+}
+
+const CAUSAL: &str = "\
+version: 1
+kind: TrainJob
+name: answers
+base: smollm
+dataset: tickets
+task: causal_lm
+num_epochs: 1
+seed: 1
+";
+
+#[test]
+fn every_key_of_causal_lm_is_read() {
+    let text = format!(
+        "{CAUSAL}tokenizer: {{add_bos: false}}
+chat_template: {{name: tool_use, date: 2026-11-25, sha256: {}}}
+train_on: last_assistant
+train_on_eos: last
+on_overlong: truncate_prompt_left
+optimizer: {{loraplus_lr_ratio: 16}}
+precision: {{compute: bf16}}
+sample_packing: true
+gradient_checkpointing: true
+val_set_size: 0.1
+eval: {{metric: loss}}
+limits: {{max_memory: 8GiB, max_seconds: 3600}}
+",
+        "ab".repeat(32)
+    );
+    let job = parse(&text).unwrap();
+    assert_eq!(job.task, Task::CausalLm);
+    let template = job.text.template.as_ref().unwrap();
+    assert_eq!(template.name.as_deref(), Some("tool_use"));
+    assert_eq!(template.date.unwrap().to_string(), "2026-11-25T00:00:00Z");
+    assert!(template.sha256.is_some());
+    assert_eq!(job.text.add_bos, Some(false));
+    assert_eq!(job.text.train_on, Some(TrainOn::LastAssistant));
+    assert_eq!(job.text.train_on_eos, TrainOnEos::Last);
+    assert_eq!(job.on_overlong, OnOverlong::TruncatePromptLeft);
+    assert_eq!(job.optimizer.loraplus_lr_ratio.unwrap().get(), 16.0);
+    assert_eq!(job.compute, Compute::Bf16);
+    assert!(job.sample_packing && job.gradient_checkpointing);
+    assert!(!job.group_by_length, "packs need no rows of one length");
+    assert_eq!(job.val_set_size.unwrap().get(), 0.1);
+    assert_eq!(job.limits.max_memory, Some(8 << 30));
+    assert_eq!(job.limits.max_seconds, Some(3600));
+    let stored = serde_json::to_value(&job).unwrap();
+    assert_eq!(serde_json::from_value::<Job>(stored).unwrap(), job);
+    // The task decides some defaults.
+    let plain = parse(CAUSAL).unwrap();
+    assert_eq!(
+        (plain.batch_size(), plain.optimizer.learning_rate.get()),
+        (8, 2e-4)
+    );
+    assert_eq!(plain.text, JobText::default());
+}
+
+#[test]
+fn keys_of_the_other_task_are_faults() {
+    let found = faults(&with(
+        "train_on: completion\nchat_template: {name: x}\ntokenizer: {add_bos: true}\nsample_packing: true\n\
+         on_overlong: truncate_prompt_left\ntrain_on_eos: turn\n",
+    ));
+    assert_eq!(found.len(), 6, "{found:#?}");
+    assert!(
+        found[0].contains("job.yaml:9: train_on: means nothing for `task: seq_cls`"),
+        "{found:#?}"
+    );
+    let found = faults(&format!(
+        "{CAUSAL}pooling: mean\neval: {{metric: accuracy}}\n"
+    ));
+    assert_eq!(
+        found,
+        [
+            "job.yaml:9: pooling: means nothing for `task: causal_lm`",
+            "job.yaml:10: eval.metric: \"accuracy\" is no metric of causal_lm (loss, exact_match)",
+        ]
+    );
+    let found = faults(&format!(
+        "{CAUSAL}limits: {{max_memory: 8 Gb}}\nval_set_size: 1\ntokenizer: {{add_bos: maybe}}\n"
+    ));
+    assert_eq!(found.len(), 3, "{found:#?}");
+}
+
+#[test]
+fn a_template_beside_the_job_becomes_part_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("chat.jinja"), "{{ messages }}").unwrap();
+    let read = |more: &str| {
+        let path = dir.path().join("job.yaml");
+        std::fs::write(&path, format!("{CAUSAL}{more}")).unwrap();
+        Job::read(&path)
+    };
+    let job = read("chat_template: {file: chat.jinja}\n").unwrap();
+    let template = job.text.template.unwrap();
+    assert_eq!(template.text.as_deref(), Some("{{ messages }}"));
+    let wrong = format!(
+        "chat_template: {{file: chat.jinja, sha256: {}}}\n",
+        "0".repeat(64)
+    );
+    let says = |more: &str, what: &str| {
+        let error = read(more).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    };
+    says(&wrong, "chat_template.sha256: the file's digest is sha256:");
+    says(
+        "chat_template: {file: absent.jinja}\n",
+        "chat_template.file: cannot read",
     );
 }
 

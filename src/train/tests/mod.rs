@@ -1,10 +1,11 @@
 //! Tests of job files, of checkpoints and of whole runs on a tiny model.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(feature = "train")]
+mod causal;
 mod checkpoints;
 mod job;
 #[cfg(feature = "train")]
-mod parity;
 #[cfg(feature = "train")]
 mod runs;
 #[cfg(feature = "train")]

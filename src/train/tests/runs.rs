@@ -6,8 +6,8 @@ use crate::progress::Silent;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 use crate::train::{
-    End, Finished, Job, Outcome, RunDir, RunRecord, RunStart, RunState, TrainError, find_run, plan,
-    runs,
+    End, Finished, Job, Outcome, RunDir, RunRecord, RunStart, RunState, Stop, TrainError, find_run,
+    plan, runs,
 };
 
 /// The lines of the metrics without how long each took.
@@ -388,4 +388,149 @@ fn a_store_that_lost_the_data_is_named() {
     let error = project.start(&job(JOB), &Silent).unwrap_err();
     assert!(error.is_integrity(), "{error}");
     let _: fn(StoreError) -> TrainError = TrainError::from;
+}
+
+#[test]
+fn a_share_of_the_rows_is_held_out_by_what_they_ask() {
+    // Every row twice: both are on one side.
+    let project = Project::with_data(&rows(30, 0).repeat(2), None);
+    let text = format!("{JOB}val_set_size: 0.2\n");
+    let planned = |text: &str| {
+        project
+            .with(|inputs| plan(&job(text), inputs, &Silent))
+            .unwrap()
+    };
+    let first = planned(&text);
+    let held = first.validation.unwrap();
+    // Of 20 rows of each of three labels, 4.
+    assert_eq!((first.train.rows, held.rows), (48, 12));
+    assert_eq!(planned(&text), first);
+    let other = planned(&text.replace("seed: 11", "seed: 12"));
+    assert_ne!(other.validation.unwrap().tokens, held.tokens);
+    let finished = project.complete(&job(&text));
+    assert_eq!(finished.record.best.unwrap().scores.rows, 12);
+
+    let refused = |project: &Project, text: &str| {
+        let error = project.start(&job(text), &Silent).unwrap_err();
+        assert!(error.is_usage(), "{error}");
+        error.to_string()
+    };
+    let split = refused(&Project::new(), &text);
+    assert!(split.contains("leave `val_set_size` out"), "{split}");
+    let none = refused(
+        &project,
+        &text.replace("val_set_size: 0.2", "val_set_size: 0.001"),
+    );
+    assert!(none.contains("write a larger share"), "{none}");
+}
+
+#[test]
+fn a_run_that_is_out_of_time_goes_on_when_asked() {
+    let undisturbed = Project::new();
+    let whole = undisturbed.complete(&job(JOB));
+    let mut project = Project::new();
+    project.tick = 1;
+    let text = format!("{JOB}limits: {{max_seconds: 20}}\n");
+    let limited = job(&text);
+    let mut outcome = project.start(&limited, &Silent).unwrap();
+    let mut sessions = 1;
+    while let Outcome::Interrupted { dir, why, .. } = outcome {
+        assert_eq!(why, Stop::OutOfTime);
+        outcome = project.resume(dir.path(), &Silent).unwrap();
+        sessions += 1;
+    }
+    assert!(sessions > 2, "{sessions}");
+    assert_eq!(adapter(&complete(outcome)), adapter(&whole));
+}
+
+#[test]
+fn too_much_memory_ends_a_run_before_or_with_a_checkpoint() {
+    let mut project = Project::new();
+    let small = format!("{JOB}limits: {{max_memory: 1KiB}}\n");
+    let error = project.start(&job(&small), &Silent).unwrap_err();
+    assert!(error.is_usage(), "{error}");
+    assert!(
+        error.to_string().contains("limits.max_memory is 1.0 kB"),
+        "{error}"
+    );
+    assert_eq!(runs(&project.runs()).unwrap(), []);
+
+    let large = job(&format!("{JOB}limits: {{max_memory: 1GiB}}\n"));
+    project.held = Some(2 << 30);
+    let error = project.start(&large, &Silent).unwrap_err();
+    assert!(
+        matches!(error, TrainError::OutOfMemory { step: 0, .. }),
+        "{error}"
+    );
+    project.held = Some(1 << 30);
+    let run = runs(&project.runs()).unwrap().remove(0);
+    assert!(matches!(run.state, RunState::Interrupted(Some(_))));
+    complete(project.resume(run.dir.path(), &Silent).unwrap());
+}
+
+// PEFT's create_loraplus_optimizer: B and tensors of one dimension get the larger rate. AdamW's first step is the rate in the
+// direction of the gradient's sign, so it shows the rate; B begins at zero.
+#[test]
+fn loraplus_multiplies_the_rate_of_b() {
+    let project = Project::with_data(&rows(30, 0), None);
+    let text = JOB
+        .replace("eval: {every_steps: 4, metric: loss}\n", "")
+        .replace("num_epochs: 3", "max_steps: 1")
+        + "lr_scheduler: {name: constant, warmup_steps: 0}\n";
+    let plus = text.replace(
+        "learning_rate: 5.0e-3",
+        "learning_rate: 5.0e-3, loraplus_lr_ratio: 16",
+    );
+    let trained =
+        |text: &str| crate::adapter::read_tensors(&adapter(&project.complete(&job(text))));
+    let (plain, plus) = (trained(&text).unwrap(), trained(&plus).unwrap());
+    let (mut equal, mut larger) = (0, 0);
+    for (name, (shape, values)) in &plain {
+        let (_, more) = &plus[name];
+        if name.contains("lora_B") || shape.len() == 1 {
+            for (a, b) in values.iter().zip(more) {
+                // Two roundings of each value.
+                assert!(
+                    (16.0 * a - b).abs() <= 1e-6 * b.abs(),
+                    "{name}: {a} and {b}"
+                );
+                larger += usize::from(*a != 0.0);
+            }
+        } else {
+            assert_eq!(values, more, "{name}");
+            equal += 1;
+        }
+    }
+    assert!(equal > 0 && larger > 100, "{equal} {larger}");
+}
+
+#[test]
+fn one_thread_gives_the_bytes_of_two() {
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let pool = pool.build().unwrap();
+        pool.install(|| adapter(&Project::new().complete(&job(JOB))))
+    };
+    assert_eq!(on(1), on(2));
+}
+
+#[test]
+fn a_plan_shows_modules_and_the_first_rows() {
+    let project = Project::new();
+    let plan = project
+        .with(|inputs| plan(&job(JOB), inputs, &Silent))
+        .unwrap();
+    let query = plan
+        .modules
+        .iter()
+        .find(|m| m.path.ends_with("0.attention.self.query"));
+    let query = query.unwrap();
+    assert_eq!((query.inputs, query.outputs, query.r), (32, 32, 2));
+    assert_eq!(plan.modules.len() as u64, plan.adapted_modules);
+    assert_eq!(plan.samples.len(), 2);
+    let sample = &plan.samples[0];
+    assert_eq!((sample.line, sample.label.as_deref()), (1, Some("card")));
+    let text: String = sample.parts.iter().map(|part| part.text.as_str()).collect();
+    assert!(text.contains("[CLS]") && text.contains("the"), "{text}");
+    assert_eq!(plan.train.learned, None);
 }

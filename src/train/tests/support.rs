@@ -44,6 +44,10 @@ pub(super) struct Project {
     pub(super) dataset: DatasetManifest,
     pub(super) tool: &'static str,
     pub(super) now: Timestamp,
+    /// Seconds that go by with every look at the clock.
+    pub(super) tick: u64,
+    /// The memory that the process says it holds.
+    pub(super) held: Option<u64>,
 }
 
 impl Project {
@@ -52,10 +56,20 @@ impl Project {
     }
 
     pub(super) fn with_data(train: &str, validation: Option<&str>) -> Self {
+        Self::on("tests/fixtures/parity/bert/model", train, validation)
+    }
+
+    /// A project of a tiny language model.
+    pub(super) fn causal(train: &str, validation: Option<&str>) -> Self {
+        Self::on("tests/fixtures/parity/llama/model", train, validation)
+    }
+
+    fn on(model: &str, train: &str, validation: Option<&str>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(&dir.path().join("store")).unwrap();
-        let model = Path::new("tests/fixtures/parity/bert/model");
-        let base = base::import(&store, model, None, &Silent).unwrap().manifest;
+        let base = base::import(&store, Path::new(model), None, &Silent)
+            .unwrap()
+            .manifest;
         let mut files = Vec::new();
         let mut add = |split, name: &str, text: &str| {
             let path = dir.path().join(name);
@@ -75,6 +89,8 @@ impl Project {
             dataset,
             tool: "1.0.0",
             now: Timestamp::from_unix(1_795_426_200),
+            tick: 0,
+            held: None,
         }
     }
 
@@ -84,11 +100,16 @@ impl Project {
 
     /// Calls `act` with this project's inputs.
     pub(super) fn with<T>(&self, act: impl FnOnce(&Inputs<'_>) -> T) -> T {
+        let looks = AtomicUsize::new(0);
+        let elapsed = || {
+            let looks = looks.fetch_add(1, Ordering::Relaxed) as u64;
+            Duration::from_secs(looks * self.tick)
+        };
         let machine = Machine {
             class: MachineClass::this(),
             now: &|| self.now,
-            elapsed: &|| Duration::ZERO,
-            peak_memory: &|| None,
+            elapsed: &elapsed,
+            peak_memory: &|| self.held,
         };
         act(&Inputs {
             store: &self.store,

@@ -3,6 +3,8 @@
 mod base;
 mod dataset;
 mod doctor;
+#[cfg(feature = "train")]
+mod export;
 mod gate;
 mod init;
 mod migration;

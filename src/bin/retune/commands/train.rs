@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use retune::lifecycle::{self, TrainActError, Trained};
-use retune::train::Job;
+use retune::train::{Job, Stop};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -64,10 +64,14 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
             session.ui.emit(&Shown::from(&*run));
             Ok(Exit::Done)
         }
-        Trained::Interrupted(run) => {
+        Trained::Interrupted(run, why) => {
             let short = run.short();
+            let why = match why {
+                Stop::Asked => "was interrupted",
+                Stop::OutOfTime => "has trained for limits.max_seconds",
+            };
             session.ui.say(&format!(
-                "run {short} was interrupted; go on with: retune train --resume {short}"
+                "run {short} {why}; go on with: retune train --resume {short}"
             ));
             Ok(Exit::Interrupted)
         }

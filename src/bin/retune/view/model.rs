@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::Path;
 
+use retune::lifecycle::{self, ExportForm};
 use retune::progress::{bytes, grouped};
 use retune::registry::{
     Added, Alias, Chain, Event, EventId, EvidenceRecord, Protection, Readiness, Verification,
@@ -520,14 +522,58 @@ impl View for Verified {
     }
 }
 
-/// What `model export` wrote.
-#[derive(Serialize)]
+/// What was written, and for whom.
+#[derive(Debug, Serialize)]
 pub(crate) struct Exported {
-    pub(crate) version: String,
-    pub(crate) id: String,
-    pub(crate) directory: String,
-    pub(crate) files: usize,
-    pub(crate) bytes: u64,
+    version: String,
+    id: String,
+    directory: String,
+    /// `merged`, or the server.
+    form: &'static str,
+    files: usize,
+    bytes: u64,
+    changes: Vec<String>,
+    notes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<Drifted>,
+    dry_run: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Drifted {
+    texts: usize,
+    largest_logit: f64,
+    largest_difference: f64,
+}
+
+impl Exported {
+    pub(crate) fn new(
+        version: &Version,
+        exported: &lifecycle::Exported,
+        directory: &Path,
+        form: ExportForm,
+        dry_run: bool,
+    ) -> Self {
+        Self {
+            version: version.to_string(),
+            id: version.id.to_string(),
+            directory: directory.display().to_string(),
+            form: match form {
+                ExportForm::Adapter(profile) => profile.name(),
+                ExportForm::Merged(_) => "merged",
+            },
+            files: exported.files,
+            bytes: exported.bytes,
+            changes: exported.changes.clone(),
+            notes: exported.notes.clone(),
+            drift: exported.drift.map(|drift| Drifted {
+                texts: drift.texts,
+                largest_logit: drift.largest,
+                largest_difference: drift.logits,
+            }),
+            dry_run,
+        }
+    }
 }
 
 impl View for Exported {
@@ -536,12 +582,29 @@ impl View for Exported {
     fn human(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
-            "{}: {} in {} file{}, to {}",
+            "{}: {} in {} file{}, {} {}",
             styled(BOLD, &self.version),
             bytes(self.bytes),
             self.files,
             if self.files == 1 { "" } else { "s" },
+            if self.dry_run { "would go to" } else { "to" },
             self.directory
-        )
+        )?;
+        for change in &self.changes {
+            writeln!(out, "  {change}")?;
+        }
+        if let Some(drift) = &self.drift {
+            writeln!(
+                out,
+                "  largest difference of a logit {:.1e} on {} texts (largest logit {:.1})",
+                drift.largest_difference, drift.texts, drift.largest_logit
+            )?;
+        } else if self.form == "merged" {
+            writeln!(out, "  not compared: this build runs no models")?;
+        }
+        for note in &self.notes {
+            writeln!(out, "  note: {note}")?;
+        }
+        Ok(())
     }
 }

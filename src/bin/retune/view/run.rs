@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use retune::lifecycle::TrainedRun;
 use retune::progress::{bytes, grouped};
-use retune::train::{Job, Plan, RunRecord, RunStart, RunState, RunSummary, TokenAccount};
+use retune::train::{
+    Job, Plan, PlannedModule, RunRecord, RunStart, RunState, RunSummary, Sample, TokenAccount,
+};
 use serde::Serialize;
 
 use crate::ui::{BOLD, DIM, DOUBT, GOOD, View, styled};
@@ -40,23 +42,85 @@ impl View for Planned {
         if let Some(validation) = &plan.validation {
             account(out, "validation", validation)?;
         }
-        writeln!(out, "  labels      {}", plan.labels.len())?;
+        if !plan.labels.is_empty() {
+            writeln!(out, "  labels      {}", plan.labels.len())?;
+        }
+        if let Some(template) = plan.chat_template {
+            writeln!(out, "  template    {template}")?;
+        }
         writeln!(
             out,
-            "  trained     {} of {} parameters ({:.2} %) in {} modules and the head",
+            "  trained     {} of {} parameters ({:.2} %) in {} modules{}",
             grouped(plan.trainable_parameters),
             grouped(plan.base_parameters + plan.trainable_parameters),
             plan.trainable_share() * 100.0,
-            plan.adapted_modules
+            plan.adapted_modules,
+            if plan.labels.is_empty() {
+                ""
+            } else {
+                " and the head"
+            }
         )?;
+        modules(out, &plan.modules)?;
         writeln!(
             out,
             "  steps       {} ({} an epoch)",
             grouped(plan.steps),
             grouped(plan.steps_per_epoch)
         )?;
-        writeln!(out, "  memory      about {}", bytes(plan.memory.total()))
+        write!(out, "  memory      about {}", bytes(plan.memory.total()))?;
+        match plan.max_memory {
+            Some(limit) => writeln!(out, " of {} allowed", bytes(limit))?,
+            None => writeln!(out)?,
+        }
+        for sample in &plan.samples {
+            show(out, sample)?;
+        }
+        Ok(())
     }
+}
+
+/// Modules of one kind, in all layers, on one line.
+fn modules(out: &mut dyn Write, modules: &[PlannedModule]) -> io::Result<()> {
+    let mut kinds: Vec<(String, String, usize)> = Vec::new();
+    for module in modules {
+        let parts = module.path.split('.').map(|part| {
+            let numbered = part.bytes().all(|byte| byte.is_ascii_digit());
+            if numbered { "*" } else { part }
+        });
+        let path = parts.collect::<Vec<_>>().join(".");
+        let shape = format!("{} → {}, r {}", module.inputs, module.outputs, module.r);
+        match kinds
+            .iter_mut()
+            .find(|kind| (&kind.0, &kind.1) == (&path, &shape))
+        {
+            Some(kind) => kind.2 += 1,
+            None => kinds.push((path, shape, 1)),
+        }
+    }
+    for (path, shape, count) in kinds {
+        writeln!(out, "              {count} × {path} ({shape})")?;
+    }
+    Ok(())
+}
+
+/// A row as the model sees it. What is learned stands in ⟦brackets⟧, in colour where there is colour.
+fn show(out: &mut dyn Write, sample: &Sample) -> io::Result<()> {
+    let tokens: usize = sample.parts.iter().map(|part| part.tokens).sum();
+    let learned = sample.parts.iter().filter(|part| part.learned);
+    let learned: usize = learned.map(|part| part.tokens).sum();
+    write!(out, "\nline {}: {tokens} tokens", sample.line)?;
+    match &sample.label {
+        Some(label) => writeln!(out, ", label {}", styled(GOOD, label))?,
+        None => writeln!(out, ", {learned} learned in {}", styled(GOOD, "⟦⟧"))?,
+    }
+    for part in &sample.parts {
+        match part.learned {
+            true => write!(out, "{}", styled(GOOD, format!("⟦{}⟧", part.text)))?,
+            false => write!(out, "{}", styled(DIM, &part.text))?,
+        }
+    }
+    writeln!(out)
 }
 
 fn account(out: &mut dyn Write, split: &str, account: &TokenAccount) -> io::Result<()> {
@@ -72,6 +136,19 @@ fn account(out: &mut dyn Write, split: &str, account: &TokenAccount) -> io::Resu
     }
     if account.truncated > 0 {
         write!(out, "; {} truncated", grouped(account.truncated))?;
+    }
+    if let Some(learned) = &account.learned {
+        write!(
+            out,
+            "; {} learned ({:.1} %), {:.1} % of rows with their end, {} with BOS",
+            grouped(learned.tokens),
+            account.learned_share().get() * 100.0,
+            account.ended_share().get() * 100.0,
+            grouped(learned.begun)
+        )?;
+        if learned.parted > 0 {
+            write!(out, ", {} encoded in parts", grouped(learned.parted))?;
+        }
     }
     if account.unknown > 0 {
         write!(
@@ -154,10 +231,8 @@ impl View for Shown<'_> {
         if let Some(best) = &record.best {
             writeln!(
                 out,
-                "  best        accuracy {:.4}, macro-F1 {:.4} on the validation split, step {}",
-                best.scores.accuracy.get(),
-                best.scores.macro_f1.get(),
-                best.step
+                "  best        {} on the validation split, step {}",
+                best.scores, best.step
             )?;
         }
         writeln!(out, "  adapter     {}", record.adapter)

@@ -17,10 +17,13 @@ Examples:
   retune dataset add banking77 --train train.csv --test test.csv --label category
   retune dataset add sql --train train.jsonl --prompt question --completion sql --ignore-extra-columns
 
-A row has one of three shapes, the same in all files:
+A row has one of these shapes, the same in all files:
   {\"text\": …, \"label\": …}              classification; CSV needs a header line such as text,label
+  {\"text\": …}                          a text to go on like
   {\"prompt\": …, \"completion\": …}
   {\"messages\": [{\"role\": \"user\", \"content\": …}, {\"role\": \"assistant\", \"content\": …}]}
+  {\"instruction\": …, \"input\": …, \"output\": …}                      Alpaca; input may be missing
+  {\"conversations\": [{\"from\": \"human\", \"value\": …}, {\"from\": \"gpt\", \"value\": …}]}   ShareGPT
 An \"id\" may stand in each. Texts are taken exactly as they stand; labels lose their outer blanks.
 The identity is the bytes of the files: the same bytes again change nothing, under any file name.
 
