@@ -184,7 +184,7 @@ def run_retune(args: argparse.Namespace, case: str, bf16: bool) -> dict[str, flo
         "examples": float(totals["examples_per_second"]),
         "tokens": float(totals["tokens_per_second"]),
         "peak": totals["peak_memory_bytes"] / 1e6,
-        "start": wall - totals["wall_seconds"],
+        "start": wall - float(totals["wall_seconds"]),
     }
 
 

@@ -54,7 +54,7 @@ pub struct Job {
     pub length: Length,
     /// Gradients longer than this are shortened to it; 0 leaves them as they are.
     pub max_grad_norm: Decimal,
-    /// Whether rows of one batch have similar lengths.
+    /// Whether rows of one batch have similar lengths. No batch is padded, so this saves nothing; it bounds the largest batch.
     pub group_by_length: bool,
     /// Whether a row of a batch is as many examples as `sequence_len` tokens hold.
     #[serde(default, skip_serializing_if = "is_default")]

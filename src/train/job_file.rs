@@ -327,7 +327,7 @@ impl RawJob {
             base: base?,
             dataset: dataset?,
             seed: seed?,
-            group_by_length: self.group_by_length.unwrap_or(!sample_packing),
+            group_by_length: self.group_by_length.unwrap_or(false),
             gradient_checkpointing: self.gradient_checkpointing.unwrap_or(false),
             task,
             text,

@@ -79,7 +79,7 @@ fn start() -> Project {
         env.run(&format!("model promote {one} --to {alias}")).ok();
     }
     let two = project.version("2");
-    project.judge(&two, Some(&one), [0..0, 0..0]);
+    project.judge(&two, Some(&one), [0..1, 0..1]);
     env.run(&format!("model promote {two} --to canary")).ok();
     env.run(&format!(
         "migration plan {two} --step next --step production --reason x --out m.yaml"

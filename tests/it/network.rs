@@ -189,7 +189,7 @@ fn an_adapter_directory_gives_the_model_back() {
 #[test]
 fn a_directory_that_contradicts_itself_is_refused() {
     let spec = lora(TargetModules::AllLinear, 0.0);
-    let good = adapter(&classifier(Pooling::Mean, &spec), &spec);
+    let good = adapter(&moved(classifier(Pooling::Mean, &spec)), &spec);
     let dir = tempfile::tempdir().unwrap();
     let written = |adapter: &Adapter| {
         adapter

@@ -42,7 +42,7 @@ fn defaults_are_those_that_are_documented() {
     assert_eq!(job.optimizer.learning_rate.get(), 2e-3);
     assert_eq!(job.lr_scheduler.name, ScheduleName::Linear);
     assert_eq!(job.length, Length::Epochs(3));
-    assert!(job.group_by_length);
+    assert!(!job.group_by_length);
     assert_eq!(job.eval, None);
     assert_eq!((job.checkpoint.every_steps, job.checkpoint.keep), (200, 2));
     assert_eq!(job.warnings(), Vec::<String>::new());
@@ -68,7 +68,7 @@ micro_batch_size: 8
 gradient_accumulation_steps: 2
 max_steps: 100
 max_grad_norm: 0
-group_by_length: false
+group_by_length: true
 seed: 7
 eval: {every_steps: 10, metric: macro_f1, early_stopping_patience: 2, load_best: false}
 checkpoint: {every_steps: 5, keep: 1}
@@ -101,7 +101,7 @@ watchdog: {max_loss: 9.5, patience: 4}
     assert_eq!((job.batch_size(), job.length), (16, Length::Steps(100)));
     assert_eq!(
         (job.max_grad_norm.get(), job.group_by_length, job.seed),
-        (0.0, false, 7)
+        (0.0, true, 7)
     );
     let evaluation = Evaluation {
         every: Rhythm::Steps(10),
@@ -297,7 +297,6 @@ limits: {{max_memory: 8GiB, max_seconds: 3600}}
     assert_eq!(job.optimizer.loraplus_lr_ratio.unwrap().get(), 16.0);
     assert_eq!(job.compute, Compute::Bf16);
     assert!(job.sample_packing && job.gradient_checkpointing);
-    assert!(!job.group_by_length, "packs need no rows of one length");
     assert_eq!(job.val_set_size.unwrap().get(), 0.1);
     assert_eq!(job.limits.max_memory, Some(8 << 30));
     assert_eq!(job.limits.max_seconds, Some(3600));

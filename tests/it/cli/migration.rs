@@ -16,7 +16,7 @@ fn ready() -> (Project, Version, Version) {
         .run(&format!("model promote {one} --to canary"))
         .ok();
     let two = project.version("2");
-    project.judge(&two, Some(&one), [0..0, 0..0]);
+    project.judge(&two, Some(&one), [0..1, 0..1]);
     (project, one, two)
 }
 
@@ -144,7 +144,7 @@ fn an_aborted_migration_takes_back_what_it_moved_and_ends() {
 fn a_step_whose_precondition_is_gone_is_refused() {
     let (project, one, two) = ready();
     let three = project.version("3");
-    project.judge(&three, Some(&one), [0..0, 0..0]);
+    project.judge(&three, Some(&one), [0..1, 0..1]);
     project
         .env
         .run(&format!(

@@ -497,21 +497,21 @@ fn a_run_is_registered_once_with_everything_it_was_made_of() {
     assert_snapshot!(project.env.run("model register support --run 0000"), @"
     $ retune model register support --run 0000
     --- stderr
-    error: there is no run 0000 (there is 005c457ddc6c)
+    error: there is no run 0000 (there is 858a66781f3f)
     --- exit 2
     ");
     assert_snapshot!(project.env.run(&format!("{register} --dry-run")), @"
-    $ retune model register support --run 005c457ddc6c --dry-run
-    would register support@20261123-08d6a4ca2e8c
+    $ retune model register support --run 858a66781f3f --dry-run
+    would register support@20261123-d761b1a3a539
     ");
     assert_snapshot!(project.env.run("model list"), @"$ retune model list");
     assert_snapshot!(project.env.run(&register), @"
-    $ retune model register support --run 005c457ddc6c
-    registered support@20261123-08d6a4ca2e8c
+    $ retune model register support --run 858a66781f3f
+    registered support@20261123-d761b1a3a539
     ");
     assert_snapshot!(project.env.run(&register), @"
-    $ retune model register support --run 005c457ddc6c
-    support@20261123-08d6a4ca2e8c is registered already
+    $ retune model register support --run 858a66781f3f
+    support@20261123-d761b1a3a539 is registered already
     ");
     let version = project
         .tenant()
@@ -519,16 +519,16 @@ fn a_run_is_registered_once_with_everything_it_was_made_of() {
         .unwrap()
         .remove(0);
     assert_snapshot!(project.env.run(&format!("model show {version}")), @"
-    $ retune model show support@20261123-08d6a4ca2e8c
-    default/support@20261123-08d6a4ca2e8c
-      id         sha256:08d6a4ca2e8c887142b11998a1f086599f664e22959982110ef9dcb0c1767f47
+    $ retune model show support@20261123-d761b1a3a539
+    default/support@20261123-d761b1a3a539
+      id         sha256:d761b1a3a539a1cf67d201d8df31d36ff95bfaf827cba55060eb8f2b6897335f
       created    2026-11-23T09:30:00Z
       adapter    sha256:d12dd8345db018b273dc4e57fd6e38026f616e55feb334d7890ebe7b31165919 (8 B)
                  weights.bin (8 B)
       base       sha256:c822a94cc58441af1ace25a00b2cd57b6d4215701ca618408cbe7d9cbf16ae81 (215 B)
       dataset    sha256:b0dfc54e523bc285fa107320b544b1a664da034bc0cc1453eba3bcf9fd12be5e
                  train sha256:910b32b897c94fda7c5bc85f089335fe4a1b6950933566ae8f0e7764c2ce88f3
-      run        sha256:005c457ddc6c2e74eee983171038f982db3a0f9ebed1455994e47f221c3212c8
+      run        sha256:858a66781f3f4877cbd2708eb8ec73cdae6240125308252ace11d7364278fa51
                  seed 11, retune 0.1.0
       evidence   none
     ");
@@ -703,7 +703,7 @@ fn a_protected_alias_is_moved_by_those_who_may() {
     support:production can be moved by ben@example.org; promoting takes somebody else than who registered
     ");
     let two = project.version("2");
-    project.judge(&two, Some(&one), [0..0, 0..0]);
+    project.judge(&two, Some(&one), [0..1, 0..1]);
     assert_snapshot!(project.env.run(&format!("model promote {two} --to production")), @"
     $ retune model promote support@20261123-2f14da051d69 --to production
     --- stderr
