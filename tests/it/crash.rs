@@ -57,9 +57,12 @@ fn an_act_killed_at_any_call_leaves_the_state_before_or_after() {
             let between = act.starts_with("migration");
             assert!(between || found == before || found == after, "{seen}");
             assert!(!done || found == after, "acknowledged, and lost: {seen}");
-            project.clear_killed_lock();
-            project.env.run(&act).ok();
-            assert_eq!(state(&project.env), after, "not gone on with: {seen}");
+            // An act that was done before the kill is not done again: a second rollback would go back further.
+            if found != after {
+                project.clear_killed_lock();
+                project.env.run(&act).ok();
+                assert_eq!(state(&project.env), after, "not gone on with: {seen}");
+            }
         }
         println!("{act}: {points} of {} points, {killed} killed", calls.len());
         assert!(
