@@ -22,18 +22,42 @@ pub struct Imported {
 /// PEFT warns of a tensor that is missing or has no place, and goes on with the base alone. Here it is an error: every
 /// module that the configuration selects must have its factors, in its shape, and nothing may be left over.
 pub fn import(dir: &Path, base: &[BaseFile]) -> Result<Imported, AdapterError> {
-    if !dir.join(MODEL).exists() && dir.join("adapter_model.bin").exists() {
-        let why = "the weights are in adapter_model.bin, which can hold code; have PEFT save them as safetensors";
-        return Err(AdapterError::Format(why.to_owned()));
+    let read = |name: &str| {
+        let path = dir.join(name);
+        match path.exists() {
+            true => Ok(Some(fsio::read(&path)?)),
+            false => Ok(None),
+        }
+    };
+    Imported::read(&read, base)
+}
+
+impl Imported {
+    /// Like [`import`], from wherever `read` finds the files; `None` is a file that is not there.
+    pub fn read(
+        read: &impl Fn(&str) -> Result<Option<Vec<u8>>, AdapterError>,
+        base: &[BaseFile],
+    ) -> Result<Self, AdapterError> {
+        let Some(tensors) = read(MODEL)? else {
+            let why = match read("adapter_model.bin")? {
+                Some(_) => {
+                    "the weights are in adapter_model.bin, which can hold code; have PEFT save them as safetensors"
+                }
+                None => "it is not there",
+            };
+            return Err(AdapterError::Format(why.to_owned()));
+        };
+        let config = read(CONFIG)?;
+        let config = config.ok_or_else(|| AdapterError::Config("it is not there".to_owned()))?;
+        let config = AdapterConfig::parse(&config)?;
+        let tensors = read_tensors(&tensors)?;
+        check_complete(
+            &config,
+            &factors::parts(&config, &tensors)?,
+            &Base::open(base)?,
+        )?;
+        Ok(Self { config, tensors })
     }
-    let config = AdapterConfig::parse(&fsio::read(&dir.join(CONFIG))?)?;
-    let tensors = read_tensors(&fsio::read(&dir.join(MODEL))?)?;
-    check_complete(
-        &config,
-        &factors::parts(&config, &tensors)?,
-        &Base::open(base)?,
-    )?;
-    Ok(Imported { config, tensors })
 }
 
 fn check_complete(

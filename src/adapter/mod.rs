@@ -1,4 +1,5 @@
-//! Adapters: LoRA factors and a classification head in PEFT's on-disk format.
+//! What training makes: LoRA factors and a classification head in PEFT's on-disk format, or a checkpoint of which every
+//! weight was trained ([`WholeModel`]).
 //!
 //! A directory holds `adapter_config.json` and `adapter_model.safetensors` exactly as PEFT 0.21.2 writes them, our own
 //! record `retune.json` (labels, pooling, digests of everything the adapter was made from) and a model card. Writing and
@@ -18,6 +19,7 @@ mod profile;
 mod record;
 mod storage;
 mod tensors;
+mod whole;
 
 pub use crate::base::{ExcludeModules, Init, LoraSpec, Pooling, TargetModules};
 pub use config::{AdapterConfig, AdapterTask, PEFT_VERSION};
@@ -25,8 +27,9 @@ pub use error::AdapterError;
 pub use factors::{Factors, Parts};
 pub use files::{Adapter, AdapterId};
 pub use import::{Imported, import};
-pub use merge::{BaseFile, Merged, PendingMerge, merge};
+pub use merge::{BaseFile, Merged, PendingMerge, WholeTensor, merge};
 pub use profile::{Profile, Served};
 pub use record::{BaseReference, RetuneRecord};
 pub use storage::Storage;
-pub use tensors::{Tensors, read_tensors, write_tensors};
+pub use tensors::{Tensors, read_named, read_tensors, write_named, write_tensors};
+pub use whole::{MODEL_FORMAT, Product, WholeModel};

@@ -7,6 +7,7 @@ use crate::digest::Digest;
 use crate::document::canonical;
 
 const SCHEMA: &str = "retune.adapter/1";
+const MODEL_SCHEMA: &str = "retune.model/1";
 
 /// How the adapter is to be used, and what it was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,18 @@ impl RetuneRecord {
     /// Reads the file's bytes.
     pub fn parse(bytes: &[u8]) -> Result<Self, AdapterError> {
         let record: Self = canonical::decode(SCHEMA, bytes)?;
+        record.check()?;
+        Ok(record)
+    }
+
+    /// The bytes of `retune.json` in a checkpoint of which every weight was trained.
+    pub(super) fn to_model_bytes(&self) -> Result<Vec<u8>, AdapterError> {
+        Ok(canonical::encode(MODEL_SCHEMA, self)?)
+    }
+
+    /// Reads what [`to_model_bytes`](Self::to_model_bytes) wrote.
+    pub(super) fn parse_model(bytes: &[u8]) -> Result<Self, AdapterError> {
+        let record: Self = canonical::decode(MODEL_SCHEMA, bytes)?;
         record.check()?;
         Ok(record)
     }

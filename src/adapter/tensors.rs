@@ -17,6 +17,12 @@ pub(super) const PREFIX: &str = "base_model.model.";
 /// The file's bytes: f32, metadata `{"format": "pt"}`, tensors ordered as Python's safetensors orders them.
 pub fn write_tensors(tensors: &Tensors) -> Result<Vec<u8>, AdapterError> {
     check(tensors)?;
+    write_named(tensors)
+}
+
+/// Like [`write_tensors`], of tensors with other names than PEFT's: finite and not empty is all that is asked.
+pub fn write_named(tensors: &Tensors) -> Result<Vec<u8>, AdapterError> {
+    check_values(tensors)?;
     let bytes: Vec<Vec<u8>> = tensors
         .values()
         .map(|(_, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect())
@@ -39,6 +45,21 @@ pub fn write_tensors(tensors: &Tensors) -> Result<Vec<u8>, AdapterError> {
 /// f16 and bf16 are widened, which is exact. Names with the adapter's name inside (`.default.`), as some tools leave it,
 /// are read as without it.
 pub fn read_tensors(bytes: &[u8]) -> Result<Tensors, AdapterError> {
+    let mut tensors = Tensors::new();
+    for (name, tensor) in read_named(bytes)? {
+        if tensors
+            .insert(without_adapter_name(&name), tensor)
+            .is_some()
+        {
+            return Err(fault(&name, "is there twice, with and without `default`"));
+        }
+    }
+    check(&tensors)?;
+    Ok(tensors)
+}
+
+/// Like [`read_tensors`], of tensors with other names than PEFT's.
+pub fn read_named(bytes: &[u8]) -> Result<Tensors, AdapterError> {
     let file =
         SafeTensors::deserialize(bytes).map_err(|error| AdapterError::Format(error.to_string()))?;
     let mut tensors = Tensors::new();
@@ -49,13 +70,9 @@ pub fn read_tensors(bytes: &[u8]) -> Result<Tensors, AdapterError> {
             return Err(fault(name, &why));
         };
         let values = stored.widen(view.data());
-        let plain = without_adapter_name(name);
-        let tensor = (view.shape().to_vec(), values);
-        if tensors.insert(plain, tensor).is_some() {
-            return Err(fault(name, "is there twice, with and without `default`"));
-        }
+        tensors.insert(name.to_owned(), (view.shape().to_vec(), values));
     }
-    check(&tensors)?;
+    check_values(&tensors)?;
     Ok(tensors)
 }
 
@@ -80,16 +97,24 @@ fn without_adapter_name(name: &str) -> String {
 }
 
 fn check(tensors: &Tensors) -> Result<(), AdapterError> {
-    if tensors.is_empty() {
-        return Err(AdapterError::Format("it holds no tensor".to_owned()));
-    }
-    for (name, (shape, values)) in tensors {
+    check_values(tensors)?;
+    for (name, (shape, _)) in tensors {
         if !name.starts_with(PREFIX) {
             return Err(fault(
                 name,
                 "has no name of PEFT's: it does not begin with base_model.model.",
             ));
         }
+        check_partner(name, shape, tensors)?;
+    }
+    Ok(())
+}
+
+fn check_values(tensors: &Tensors) -> Result<(), AdapterError> {
+    if tensors.is_empty() {
+        return Err(AdapterError::Format("it holds no tensor".to_owned()));
+    }
+    for (name, (shape, values)) in tensors {
         if values.is_empty() {
             return Err(fault(name, "is empty"));
         }
@@ -99,7 +124,6 @@ fn check(tensors: &Tensors) -> Result<(), AdapterError> {
         if !values.iter().all(|value| value.is_finite()) {
             return Err(fault(name, "holds a value that is not finite"));
         }
-        check_partner(name, shape, tensors)?;
     }
     Ok(())
 }

@@ -93,6 +93,32 @@ pub enum LoraError {
         /// What would do.
         must: &'static str,
     },
+    /// More rank than a module has room for.
+    #[error(
+        "the rank {r} is more than {path} can hold, whose matrix is {outputs} × {inputs}; write at most {} for it, in lora.r or lora.rank_pattern",
+        inputs.min(outputs)
+    )]
+    Rank {
+        /// The module.
+        path: String,
+        /// What it was to get.
+        r: usize,
+        /// Width of what it writes.
+        outputs: usize,
+        /// Width of what it reads.
+        inputs: usize,
+    },
+    /// A target outside of the layers.
+    #[error(
+        "target_modules selects {0}, an embedding: factors on it have no code in this version; leave it out, or train it whole with `modules_to_save`"
+    )]
+    Embedding(String),
+    /// An embedding that would be trained apart from itself.
+    #[error(
+        "modules_to_save names {0}, but input and output embedding of the base are one matrix (tie_word_embeddings): PEFT would train a copy of one \
+         of them; leave it out, or train every weight with `adapter: full`"
+    )]
+    Tied(String),
     /// A pattern that selects nothing.
     #[error("{key} {pattern:?} matches no module of this model; its modules are {available}")]
     NoMatch {

@@ -40,7 +40,7 @@ pub use fingerprint::normalise;
 pub use import::{Options, import, inspect};
 pub use lengths::{Distribution, Lengths};
 pub use manifest::{DatasetId, DatasetManifest, Format, Split, load};
-pub use overlap::{CaseOverlap, Overlap, OverlapExample, overlap, overlap_with};
+pub use overlap::{CaseOverlap, Met, Overlap, OverlapExample, Questions, overlap, overlap_with};
 pub use rows::{Row, Rows, examples, rows};
 pub use stats::{Repeats, SplitStats, Stats, stats};
 pub use verify::{DatasetReport, verify};

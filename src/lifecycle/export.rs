@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::workspace::Workspace;
-use crate::adapter::{self, Adapter, AdapterError, BaseFile, Profile, Storage};
+use crate::adapter::{self, Adapter, AdapterError, BaseFile, MODEL_FORMAT, Profile, Storage};
 use crate::base::{self, BaseError, BaseId, BaseManifest, Checkpoint};
 use crate::dataset::{self, DatasetError, Example, SplitName};
 use crate::registry::{RegistryError, Version};
@@ -73,6 +73,12 @@ pub enum ExportError {
         /// What the version says.
         base: BaseId,
     },
+    /// There is no adapter to rewrite or to merge.
+    #[error(
+        "every weight of this version was trained: it is a whole checkpoint stored as f32, without an adapter that could be \
+         rewritten or merged; export it without --for and --dtype"
+    )]
+    Whole,
     /// The two models could not be compared.
     #[cfg(feature = "train")]
     #[error("the merged model cannot be compared with base and adapter: {0}")]
@@ -98,7 +104,7 @@ impl ExportError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Adapter(AdapterError::Profile { .. } | AdapterError::Misfit(_))
+            Self::Whole | Self::Adapter(AdapterError::Profile { .. } | AdapterError::Misfit(_))
         )
     }
 }
@@ -113,7 +119,12 @@ pub fn export(
     texts: Option<&[String]>,
     dir: &Path,
 ) -> Result<Exported, ExportError> {
+    let whole = version.manifest.adapter.format == MODEL_FORMAT;
     match form {
+        ExportForm::Adapter(Profile::Peft) | ExportForm::Merged(None) if whole => {
+            as_it_is(workspace, version, dir)
+        }
+        _ if whole => Err(ExportError::Whole),
         ExportForm::Adapter(Profile::Peft) => as_it_is(workspace, version, dir),
         ExportForm::Adapter(profile) => served(workspace, version, profile, dir),
         ExportForm::Merged(storage) => merged(workspace, version, storage, texts, dir),

@@ -2,7 +2,7 @@
 
 use super::evaluate::EvaluateError;
 use super::workspace::Workspace;
-use crate::adapter::Adapter;
+use crate::adapter::Product;
 use crate::base::network::{Model, Setup, Task, Trained};
 use crate::base::{self, BaseId, BaseManifest, Checkpoint, Config, Pooling, Precision, Tokenizer};
 use crate::dataset::{self, DatasetId, Example, SplitName};
@@ -10,15 +10,15 @@ use crate::digest::Digest;
 use crate::eval::{Answer, Centroids, EvalError, Local, Suite};
 use crate::store::TreeId;
 
-/// The labels of an adapter, and what it says to each case.
+/// The labels of what a run trained, and what it says to each case.
 pub(super) fn adapter(
     workspace: &Workspace<'_>,
     suite: &Suite,
     base: &BaseId,
     id: &TreeId,
 ) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
-    let adapter = Adapter::open(&workspace.store, id)?;
-    let record = &adapter.record;
+    let product = Product::open(&workspace.store, id)?;
+    let record = product.record();
     if record.base.tree != base.digest() {
         return Err(EvaluateError::OtherBase {
             adapter: *id,
@@ -37,7 +37,7 @@ pub(super) fn adapter(
     }
     let local = Local {
         tokenizer: &Tokenizer::from_bytes(&checkpoint.tokenizer, record.max_length)?,
-        classifier: &Model::load_adapter(&checkpoint, &adapter).map_err(EvalError::Network)?,
+        classifier: &Model::load_product(&checkpoint, &product).map_err(EvalError::Network)?,
         reporter: workspace.act.reporter,
     };
     let answers = local.predict(&record.labels, &texts(suite))?;

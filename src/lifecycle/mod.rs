@@ -48,7 +48,7 @@ pub use policy::{PolicyError, ProjectPolicy, adopt_policy, policy_of};
 pub use promote::{OtherPolicy, PromoteError, Promotion, promote};
 pub use register::{register, version_of};
 pub use train::{
-    JobInputs, TrainActError, Trained, TrainedRun, find_trained, job_inputs, plan_training, resume,
-    train,
+    FromWhere, JobInputs, TrainActError, Trained, TrainedRun, find_trained, job_inputs,
+    plan_training, resume, train,
 };
 pub use workspace::Workspace;

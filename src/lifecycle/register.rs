@@ -2,11 +2,13 @@
 
 use super::train::{TrainActError, TrainedRun};
 use super::workspace::Workspace;
+use crate::adapter::MODEL_FORMAT;
 use crate::base::BaseManifest;
 use crate::dataset;
 use crate::name::ModelName;
 use crate::registry::{
-    AdapterPart, Added, BasePart, DatasetPart, RegistryError, RunPart, Version, VersionManifest,
+    AdapterPart, Added, BasePart, DatasetPart, RegistryError, RunPart, Version, VersionId,
+    VersionManifest,
 };
 use crate::train::TrainError;
 
@@ -44,10 +46,14 @@ pub fn version_of(
     let manifest = VersionManifest {
         tenant: workspace.tenant.clone(),
         model: model.clone(),
-        parents: Vec::new(),
+        parents: parent(workspace, model, run)?.into_iter().collect(),
         base: base_part(workspace, run)?,
         adapter: AdapterPart {
-            format: "peft".to_owned(),
+            format: match start.job.lora {
+                Some(_) => "peft",
+                None => MODEL_FORMAT,
+            }
+            .to_owned(),
             tree: record.adapter,
             files: record.files.clone(),
         },
@@ -67,6 +73,23 @@ pub fn version_of(
         licence,
     };
     Ok(Version::of(manifest)?)
+}
+
+/// The version that the run went on from, where it is one of the same model.
+fn parent(
+    workspace: &Workspace<'_>,
+    model: &ModelName,
+    run: &TrainedRun,
+) -> Result<Option<VersionId>, TrainActError> {
+    let Some(id) = run.start.from.and_then(|from| from.version) else {
+        return Ok(None);
+    };
+    let id = VersionId::from(id);
+    match workspace.tenant().version(model, &id) {
+        Ok(_) => Ok(Some(id)),
+        Err(RegistryError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn base_part(workspace: &Workspace<'_>, run: &TrainedRun) -> Result<BasePart, TrainActError> {

@@ -1,19 +1,24 @@
 //! Training a job, once.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::base::{BaseActError, KnownBase, find_base};
 use super::dataset::{DatasetActError, KnownDataset, find_dataset};
 use super::workspace::Workspace;
+use crate::adapter::MODEL_FORMAT;
+use crate::base::BaseManifest;
 use crate::dataset::{self, DatasetError};
 use crate::digest::Digest;
 use crate::eval::Subject;
+use crate::reference::ModelRef;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
 use crate::train::{
-    DatasetRef, Job, RunId, RunRecord, RunStart, RunState, Stop, TrainError, find_run,
+    Beginning, DatasetRef, FromAdapter, Job, RunId, RunRecord, RunStart, RunState, Stop,
+    TrainError, find_run,
 };
 
 /// What came of asking for a run.
@@ -56,6 +61,11 @@ pub enum TrainActError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no adapter to go on from.
+    #[error(
+        "every weight of {0} was trained, so there is no adapter to go on from; export it and take it as base (`retune base add`)"
+    )]
+    WholeModel(String),
     /// Training needs the feature `train`.
     #[error("this build of retune cannot train: it was made without the feature `train`")]
     NoTraining,
@@ -68,7 +78,7 @@ impl From<DatasetError> for TrainActError {
 }
 
 /// A job's inputs, found in the registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct JobInputs {
     /// The frozen model.
     pub base: KnownBase,
@@ -76,6 +86,8 @@ pub struct JobInputs {
     pub dataset: dataset::DatasetManifest,
     /// The examples' identity.
     pub dataset_id: dataset::DatasetId,
+    /// The adapter to go on from; not named by the job.
+    pub from: Option<Beginning>,
 }
 
 /// Looks up the base and the dataset that a job names.
@@ -93,15 +105,37 @@ pub fn job_inputs(workspace: &Workspace<'_>, job: &Job) -> Result<JobInputs, Tra
         base,
         dataset,
         dataset_id,
+        from: None,
     })
 }
 
-/// Trains a job, unless a run of exactly this job, data, base and tool version is there: a completed one is the answer, an
-/// interrupted one is gone on with.
-pub fn train(workspace: &Workspace<'_>, job: &Job) -> Result<Trained, TrainActError> {
-    let inputs = job_inputs(workspace, job)?;
-    let fingerprint =
-        job.fingerprint(inputs.dataset_id, inputs.base.manifest.id(), workspace.tool)?;
+/// Which adapter a run goes on from, as a person names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromWhere {
+    /// A directory that PEFT, retune or another tool wrote.
+    Folder(PathBuf),
+    /// A registered version.
+    Version(ModelRef),
+}
+
+/// Trains a job, unless a run of exactly this job, data, base, starting adapter and tool version is there: a completed one is the
+/// answer, an interrupted one is gone on with.
+pub fn train(
+    workspace: &Workspace<'_>,
+    job: &Job,
+    from: Option<&FromWhere>,
+) -> Result<Trained, TrainActError> {
+    let mut inputs = job_inputs(workspace, job)?;
+    inputs.from = from
+        .map(|from| beginning(workspace, from, &inputs.base.manifest))
+        .transpose()?;
+    let adapter = inputs.from.as_ref().map(|beginning| beginning.from.adapter);
+    let fingerprint = job.fingerprint(
+        inputs.dataset_id,
+        inputs.base.manifest.id(),
+        adapter,
+        workspace.tool,
+    )?;
     if let Some(run) = recorded(workspace, &fingerprint)? {
         return Ok(Trained::Finished(Box::new(run)));
     }
@@ -116,7 +150,33 @@ pub fn train(workspace: &Workspace<'_>, job: &Job) -> Result<Trained, TrainActEr
             RunState::Running(_) => Err(TrainError::Busy(run.id).into()),
             RunState::Interrupted(_) => fit::resume(workspace, &inputs, run.dir.path()),
         },
-        None => fit::start(workspace, &inputs, job),
+        None => {
+            if let (Some(FromWhere::Folder(dir)), Some(beginning)) = (from, &inputs.from) {
+                beginning.put(dir, &workspace.store)?;
+            }
+            fit::start(workspace, &inputs, job)
+        }
+    }
+}
+
+fn beginning(
+    workspace: &Workspace<'_>,
+    from: &FromWhere,
+    base: &BaseManifest,
+) -> Result<Beginning, TrainActError> {
+    match from {
+        FromWhere::Folder(dir) => Ok(Beginning::read_dir(dir, &workspace.store, base)?),
+        FromWhere::Version(reference) => {
+            let version = workspace.tenant().resolve(reference)?;
+            if version.manifest.adapter.format == MODEL_FORMAT {
+                return Err(TrainActError::WholeModel(version.to_string()));
+            }
+            let from = FromAdapter {
+                adapter: version.manifest.adapter.tree,
+                version: Some(version.id.digest()),
+            };
+            Ok(Beginning::open(from, &workspace.store, base)?)
+        }
     }
 }
 
@@ -138,7 +198,11 @@ pub fn resume(workspace: &Workspace<'_>, run: &str) -> Result<Trained, TrainActE
     let Some(found) = matching.pop() else {
         return Err(TrainError::NotARun(workspace.runs.join(run)).into());
     };
-    let inputs = job_inputs(workspace, &found.start.job)?;
+    let mut inputs = job_inputs(workspace, &found.start.job)?;
+    if let Some(from) = found.start.from {
+        let base = &inputs.base.manifest;
+        inputs.from = Some(Beginning::open(from, &workspace.store, base)?);
+    }
     match found.state {
         RunState::Complete(record) => finish(workspace, found.start, *record),
         _ => fit::resume(workspace, &inputs, found.dir.path()),
@@ -240,6 +304,7 @@ mod fit {
             store: &workspace.store,
             base: &inputs.base.manifest,
             dataset: &inputs.dataset,
+            from: inputs.from.as_ref(),
             runs: &workspace.runs,
             tool: workspace.tool,
             machine: workspace.machine,
@@ -290,12 +355,17 @@ mod fit {
 pub fn plan_training(
     workspace: &Workspace<'_>,
     job: &Job,
+    from: Option<&FromWhere>,
 ) -> Result<crate::train::Plan, TrainActError> {
-    fit::plan(workspace, &job_inputs(workspace, job)?, job)
+    let mut inputs = job_inputs(workspace, job)?;
+    inputs.from = from
+        .map(|from| beginning(workspace, from, &inputs.base.manifest))
+        .transpose()?;
+    fit::plan(workspace, &inputs, job)
 }
 
 impl TrainedRun {
-    /// Its adapter, as what answers suites.
+    /// What it trained, as what answers suites.
     pub fn subject(&self) -> Subject {
         Subject::Adapter {
             base: self.start.base,
@@ -310,11 +380,14 @@ impl TrainedRun {
 impl fmt::Display for TrainedRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let totals = &self.record.totals;
+        let what = match &self.start.job.lora {
+            Some(lora) => format!("LoRA r {}", lora.r),
+            None => "every weight".to_owned(),
+        };
         write!(
             f,
-            "run {}: LoRA r {}, {} epochs in {:.0} s, {:.0} examples/s",
+            "run {}: {what}, {} epochs in {:.0} s, {:.0} examples/s",
             self.record.run.short(),
-            self.start.job.lora.r,
             totals.epochs,
             totals.wall_seconds.get(),
             totals.examples_per_second.get()

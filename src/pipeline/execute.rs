@@ -319,7 +319,7 @@ impl Walk<'_> {
     }
 
     fn train(&mut self) -> Result<Trained, PipelineError> {
-        let trained = lifecycle::train(self.workspace, &self.files.job)?;
+        let trained = lifecycle::train(self.workspace, &self.files.job, None)?;
         match &trained {
             Trained::Finished(run) => {
                 let what = run.to_string();

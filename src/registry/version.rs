@@ -72,7 +72,7 @@ pub struct BasePart {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdapterPart {
-    /// `peft`.
+    /// `peft`; or `transformers`, where every weight was trained and the files are a whole checkpoint.
     pub format: String,
     /// The identity of the files.
     pub tree: TreeId,

@@ -8,8 +8,10 @@ use super::prepare::{Prepared, setup};
 use super::start::RunStart;
 use super::trainer::Inputs;
 use crate::adapter::{Adapter, AdapterConfig, AdapterTask, BaseReference, RetuneRecord};
+use crate::base::LoraSpec;
 use crate::base::chat::ChatTemplate;
 use crate::base::network::Model;
+use crate::digest::Digest;
 use crate::store::Tree;
 
 /// Rows on which the written adapter must compute what the trained network computes.
@@ -21,10 +23,11 @@ const PROBES: usize = 8;
 pub(super) fn export(
     prepared: &Prepared,
     start: &RunStart,
+    spec: &LoraSpec,
     inputs: &Inputs<'_>,
     dir: &Path,
 ) -> Result<Tree, TrainError> {
-    let adapter = adapter(prepared, start, inputs);
+    let adapter = adapter(prepared, start, spec, inputs);
     if !dir.exists() {
         adapter.write_dir(dir)?;
     }
@@ -46,48 +49,63 @@ pub(super) fn export(
     Ok(tree)
 }
 
-fn adapter(prepared: &Prepared, start: &RunStart, inputs: &Inputs<'_>) -> Adapter {
-    let source = inputs.base.source.as_ref();
-    let base = BaseReference {
-        tree: inputs.base.tree.digest(),
-        source: source.map(|source| source.repo().to_owned()),
-        revision: source.map(|source| source.revision().to_owned()),
-    };
+fn adapter(prepared: &Prepared, start: &RunStart, spec: &LoraSpec, inputs: &Inputs<'_>) -> Adapter {
+    let record = record(prepared, &start.job, inputs, Some(start.dataset.digest()));
     Adapter {
         chat_template: prepared
             .template
             .as_ref()
             .map(|template| template.source().to_owned()),
         config: AdapterConfig::new(
-            &start.job.lora.spec(),
+            spec,
             match start.job.task {
                 Task::SeqCls => AdapterTask::SeqCls,
                 Task::CausalLm => AdapterTask::CausalLm,
             },
             &prepared.model.adapted_modules(),
-            base.source.clone(),
-            base.revision.clone(),
+            record.base.source.clone(),
+            record.base.revision.clone(),
         ),
         tensors: prepared.model.tensors(),
-        record: RetuneRecord {
-            labels: prepared.plan.labels.clone(),
-            pooling: prepared.pooling,
-            max_length: start.job.sequence_len,
-            base,
-            tokenizer: prepared.tokenizer,
-            chat_template: prepared.template.as_ref().map(ChatTemplate::digest),
-            dataset: Some(start.dataset.digest()),
-            // The run's id holds its time; an adapter must not. The run's record names the adapter instead.
-            run: None,
+        record,
+    }
+}
+
+/// What is written beside what was trained.
+pub(super) fn record(
+    prepared: &Prepared,
+    job: &Job,
+    inputs: &Inputs<'_>,
+    dataset: Option<Digest>,
+) -> RetuneRecord {
+    let source = inputs.base.source.as_ref();
+    RetuneRecord {
+        labels: prepared.plan.labels.clone(),
+        pooling: prepared.pooling,
+        max_length: job.sequence_len,
+        base: BaseReference {
+            tree: inputs.base.tree.digest(),
+            source: source.map(|source| source.repo().to_owned()),
+            revision: source.map(|source| source.revision().to_owned()),
         },
+        tokenizer: prepared.tokenizer,
+        chat_template: prepared.template.as_ref().map(ChatTemplate::digest),
+        dataset,
+        // The run's id holds its time; what it makes must not. The run's record names the files instead.
+        run: None,
     }
 }
 
 fn compare_losses(job: &Job, prepared: &Prepared, written: &Adapter) -> Result<(), TrainError> {
     let spec = written.config.spec();
     let labels = written.record.labels.len();
-    let setup = setup(job, &spec, labels, prepared.pooling);
+    let setup = setup(job, Some(&spec), labels, prepared.pooling);
     let again = Model::load_trained(&prepared.checkpoint, &setup, &written.tensors)?;
+    compare_models(prepared, &again)
+}
+
+/// Whether a model that was read back has the losses of the trained one, bit by bit.
+pub(super) fn compare_models(prepared: &Prepared, again: &Model) -> Result<(), TrainError> {
     let rows: Vec<usize> = (0..prepared.train.count().min(PROBES)).collect();
     let batch = prepared.train.batch(&rows);
     let bits = |losses: Vec<f32>| losses.into_iter().map(f32::to_bits).collect::<Vec<_>>();

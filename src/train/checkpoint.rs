@@ -15,7 +15,7 @@ use super::record::Best;
 use super::run::Progress;
 use super::start::RunId;
 use super::streams::Streams;
-use crate::adapter::{Tensors, read_tensors, write_tensors};
+use crate::adapter::{Tensors, read_named, write_named};
 use crate::digest::Digest;
 use crate::document::{Decimal, canonical};
 use crate::fsio::{self, Context, FileError, PendingDir};
@@ -155,12 +155,12 @@ impl Checkpoint {
         let pending = PendingDir::beside(&directory)?;
         let mut files = vec![
             (STATE, canonical::encode(SCHEMA, &self.state)?),
-            (WEIGHTS, write_tensors(&named(shapes, &self.weights))?),
-            (FIRST, write_tensors(&named(shapes, &self.first))?),
-            (SECOND, write_tensors(&named(shapes, &self.second))?),
+            (WEIGHTS, write_named(&named(shapes, &self.weights))?),
+            (FIRST, write_named(&named(shapes, &self.first))?),
+            (SECOND, write_named(&named(shapes, &self.second))?),
         ];
         if let Some(best) = &self.best {
-            files.push((BEST, write_tensors(&named(shapes, best))?));
+            files.push((BEST, write_named(&named(shapes, best))?));
         }
         let sums = files
             .iter()
@@ -186,7 +186,7 @@ impl Checkpoint {
     fn read(dir: &Path, shapes: &[Shape]) -> Result<Self, TrainError> {
         let files = read_files(dir)?;
         let tensors = |name: &str| match files.get(name) {
-            Some(bytes) => ordered(dir, name, shapes, read_tensors(bytes)?),
+            Some(bytes) => ordered(dir, name, shapes, read_named(bytes)?),
             None => Err(damaged(&dir.join(name), "it is missing")),
         };
         Ok(Self {

@@ -114,6 +114,55 @@ pub enum TrainError {
         "the base is an encoder, which cannot learn `task: causal_lm`; give a decoder, or write `task: seq_cls`"
     )]
     NotALanguageModel,
+    /// A classifier that transformers has no class for.
+    #[error(
+        "pooling: mean cannot be trained with `adapter: full` on this base: no class of transformers computes it, so the \
+         checkpoint would load and answer wrongly; write `pooling: cls`, or `adapter: lora`"
+    )]
+    WholePooling,
+    /// An adapter that cannot be read, or that is not one of this base.
+    #[error("the run cannot go on from this adapter")]
+    Unusable(#[source] AdapterError),
+    /// An adapter that is not one as the job trains.
+    #[error("the run cannot go on from this adapter: {}", .0.join("; "))]
+    OtherAdapter(Vec<String>),
+    /// Nothing that an adapter could begin.
+    #[error(
+        "`adapter: full` trains every weight, so it cannot go on from an adapter; merge it (`retune model export --merged`) and take \
+         the result as base"
+    )]
+    FromNothing,
+    /// The same rows again and again.
+    #[error(
+        "{rows} of {of} rows of the {split} split ask and answer what an earlier row does ({}), more than max_duplicate_fraction allows",
+        in_lines(.lines, *.rows)
+    )]
+    Duplicates {
+        /// Where.
+        split: SplitName,
+        /// How many.
+        rows: u64,
+        /// Of how many.
+        of: u64,
+        /// The first of them.
+        lines: Vec<u64>,
+    },
+    /// What is looked at was learned.
+    #[error(
+        "{rows} of {of} rows of the {split} split ask what training rows ask ({}), more than max_leaked_fraction allows: what is measured on \
+         them is memory",
+        in_lines(.lines, *.rows)
+    )]
+    Leaked {
+        /// Where.
+        split: SplitName,
+        /// How many.
+        rows: u64,
+        /// Of how many.
+        of: u64,
+        /// The first of them.
+        lines: Vec<u64>,
+    },
     /// A part that such rows do not have.
     #[error("train_on: {train_on} means nothing for {kind} rows; leave it out, or write `all`")]
     TrainOn {
@@ -283,8 +332,11 @@ pub enum TrainError {
         patience: u64,
     },
     /// What was written does not compute what was trained.
-    #[error("the adapter that was read back computes other logits than the trained model")]
+    #[error("what was read back computes other losses than the trained model")]
     Unfaithful,
+    /// Weights that are those of the base.
+    #[error("no weight of the trained model differs from the base's, so nothing was trained")]
+    Untrained,
     /// Someone asked for the work to stop before there was anything to resume.
     #[error("interrupted before the first step; nothing was written")]
     Interrupted,
@@ -297,7 +349,9 @@ impl TrainError {
             Self::Store(error) => error.is_integrity(),
             Self::Base(error) => error.is_integrity(),
             Self::Dataset(error) => error.is_integrity(),
+            Self::Unusable(AdapterError::Store(error)) => error.is_integrity(),
             Self::Adapter(AdapterError::Differs(_))
+            | Self::Untrained
             | Self::Document(_)
             | Self::Damaged { .. }
             | Self::Contradiction(_)
@@ -336,6 +390,12 @@ impl TrainError {
                 | Self::NoEos
                 | Self::NoAnswers
                 | Self::NotALanguageModel
+                | Self::WholePooling
+                | Self::OtherAdapter(_)
+                | Self::Unusable(_)
+                | Self::FromNothing
+                | Self::Duplicates { .. }
+                | Self::Leaked { .. }
                 | Self::NoBos
                 | Self::TwoValidations { .. }
                 | Self::NothingHeldOut(_)
@@ -352,16 +412,21 @@ impl TrainError {
 }
 
 fn overlong(split: &SplitName, rows: u64, lines: &[u64], limit: usize, longest: u64) -> String {
+    format!(
+        "{rows} rows of the {split} split are longer than sequence_len {limit} ({}; the longest has {longest} tokens)",
+        in_lines(lines, rows)
+    )
+}
+
+/// `lines 3, 9, …`
+fn in_lines(lines: &[u64], rows: u64) -> String {
     let listed: Vec<String> = lines.iter().map(u64::to_string).collect();
     let more = if rows > lines.len() as u64 {
         ", …"
     } else {
         ""
     };
-    format!(
-        "{rows} rows of the {split} split are longer than sequence_len {limit} (lines {}{more}; the longest has {longest} tokens)",
-        listed.join(", ")
-    )
+    format!("lines {}{more}", listed.join(", "))
 }
 
 fn no_template(name: &str, known: &[String]) -> String {

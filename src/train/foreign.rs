@@ -66,7 +66,7 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("loss_watchdog_threshold", "watchdog.max_loss"),
     ("loss_watchdog_patience", "watchdog.patience"),
     ("pooling_mode", "pooling"),
-    ("finetuning_type", "lora"),
+    ("finetuning_type", "adapter"),
     ("modules_to_save", "lora.modules_to_save"),
     ("lora_modules_to_save", "lora.modules_to_save"),
     ("additional_target", "lora.modules_to_save"),
@@ -100,10 +100,6 @@ const SPELLINGS: &[(&str, &str)] = &[
 
 /// Keys that mean something elsewhere, and why they are not here.
 const ABSENT: &[(&str, &str)] = &[
-    (
-        "adapter",
-        "every job trains a LoRA adapter; the key is not needed",
-    ),
     (
         "deepspeed",
         "training runs in one process; the key is not needed",

@@ -40,8 +40,15 @@ pub struct Job {
     pub on_overlong: OnOverlong,
     /// The largest share of a split's rows that may be dropped.
     pub max_dropped_fraction: Decimal,
-    /// The adapter.
-    pub lora: JobLora,
+    /// The largest share of the training rows that may ask and answer what an earlier one does. `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_duplicate_fraction: Option<Decimal>,
+    /// The largest share of the validation rows, and of the test rows, that may ask what training rows ask. `None`: 0.05.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_leaked_fraction: Option<Decimal>,
+    /// The adapter. `None`: every weight is trained, and a whole checkpoint comes out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<JobLora>,
     /// How weights follow gradients.
     pub optimizer: JobOptimizer,
     /// How the learning rate changes.
@@ -400,6 +407,11 @@ impl Job {
         Ok(Digest::of(&canonical::encode(SCHEMA, self)?))
     }
 
+    /// The adapter in the terms of the network; `None` where every weight is trained.
+    pub fn spec(&self) -> Option<LoraSpec> {
+        self.lora.as_ref().map(JobLora::spec)
+    }
+
     /// Rows of one optimiser step.
     pub fn batch_size(&self) -> usize {
         self.micro_batch_size * self.gradient_accumulation_steps
@@ -409,6 +421,14 @@ impl Job {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let rate = self.optimizer.learning_rate.get();
+        let Some(lora) = &self.lora else {
+            if rate > 5e-4 {
+                warnings.push(format!(
+                    "learning_rate {rate} is large for `adapter: full`; a tenth of LoRA's is usual"
+                ));
+            }
+            return warnings;
+        };
         if rate < 1e-5 {
             warnings.push(format!("learning_rate {rate} is small for LoRA; about ten times the rate of full fine-tuning is usual"));
         }
@@ -427,10 +447,10 @@ impl Job {
                 "learning_rate {rate} is large; training may diverge"
             ));
         }
-        if self.lora.r > 256 {
+        if lora.r > 256 {
             warnings.push(format!(
                 "lora.r {} is more than most servers accept",
-                self.lora.r
+                lora.r
             ));
         }
         warnings

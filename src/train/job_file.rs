@@ -40,8 +40,10 @@ struct RawJob {
     sequence_len: Option<usize>,
     on_overlong: Option<String>,
     max_dropped_fraction: Option<f64>,
-    #[serde(default)]
-    lora: RawLora,
+    max_duplicate_fraction: Option<f64>,
+    max_leaked_fraction: Option<f64>,
+    adapter: Option<String>,
+    lora: Option<RawLora>,
     #[serde(default)]
     optimizer: RawOptimizer,
     #[serde(default)]
@@ -110,6 +112,14 @@ struct RawLimits {
 enum RawBytes {
     Bytes(u64),
     Text(String),
+}
+
+/// What is trained.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+enum RawAdapter {
+    Lora,
+    Full,
 }
 
 #[derive(Deserialize, Default)]
@@ -198,7 +208,7 @@ impl Job {
     /// Reads and checks a job file.
     ///
     /// Defaults: mean pooling, 256 tokens, overlong rows are errors; LoRA r 8, alpha 16 on all linear modules; AdamW
-    /// with learning rate 2e-3 (`causal_lm`: 2e-4), betas 0.9 and 0.999, eps 1e-8, no decay; linear schedule with 6 % warm-up; batches of 32
+    /// with learning rate 2e-3 (`causal_lm`: 2e-4; `adapter: full`: 5e-5 and 2e-5), betas 0.9 and 0.999, eps 1e-8, no decay; linear schedule with 6 % warm-up; batches of 32
     /// (8) rows grouped by length; gradients clipped to 1; checkpoints every 200 steps, two kept. `name`, `base`, `dataset`,
     /// `task`, `seed` and one of `num_epochs` and `max_steps` have none.
     pub fn read(path: &Path) -> Result<Self, Faults> {
@@ -284,8 +294,14 @@ impl RawJob {
             "from 0 to 1",
             |x| (0.0..=1.0).contains(&x),
         );
-        let lora = self.lora.validate(check);
-        let optimizer = self.optimizer.validate(task, check);
+        let mut limit = |key, share: Option<f64>| {
+            let fraction = |x| (0.0..=1.0).contains(&x);
+            share.map(|share| check.number(key, Some(share), 0.0, "from 0 to 1", fraction))
+        };
+        let max_duplicate_fraction = limit("max_duplicate_fraction", self.max_duplicate_fraction);
+        let max_leaked_fraction = limit("max_leaked_fraction", self.max_leaked_fraction);
+        let lora = lora(check, self.adapter, self.lora);
+        let optimizer = self.optimizer.validate(task, lora.is_some(), check);
         let lr_scheduler = self.lr_scheduler.validate(check);
         let rows = match task {
             Task::SeqCls => 32,
@@ -312,6 +328,11 @@ impl RawJob {
             Compute::F32,
             &["f32", "bf16"],
         );
+        if compute == Compute::Bf16 && lora.is_none() {
+            let why =
+                "only frozen weights are held in bf16, and `adapter: full` leaves none; write f32";
+            check.fault("precision.compute", why);
+        }
         let val_set_size = self.val_set_size.map(|share| {
             check.number(
                 "val_set_size",
@@ -339,6 +360,8 @@ impl RawJob {
             sequence_len,
             on_overlong,
             max_dropped_fraction,
+            max_duplicate_fraction,
+            max_leaked_fraction,
             lora,
             optimizer,
             lr_scheduler,
@@ -350,6 +373,22 @@ impl RawJob {
             checkpoint,
             watchdog,
         })
+    }
+}
+
+/// `None` where every weight is trained.
+fn lora(check: &mut Check<'_>, adapter: Option<String>, lora: Option<RawLora>) -> Option<JobLora> {
+    let adapter = check.word("adapter", adapter, RawAdapter::Lora, &["lora", "full"]);
+    match (adapter, lora) {
+        (RawAdapter::Lora, lora) => Some(lora.unwrap_or_default().validate(check)),
+        (RawAdapter::Full, None) => None,
+        (RawAdapter::Full, Some(_)) => {
+            check.fault(
+                "lora",
+                "means nothing for `adapter: full`, which trains every weight",
+            );
+            None
+        }
     }
 }
 
@@ -562,11 +601,17 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 impl RawOptimizer {
-    fn validate(self, task: Task, check: &mut Check<'_>) -> JobOptimizer {
-        let rate = match task {
-            Task::SeqCls => 2e-3,
-            Task::CausalLm => 2e-4,
+    fn validate(self, task: Task, lora: bool, check: &mut Check<'_>) -> JobOptimizer {
+        let rate = match (task, lora) {
+            (Task::SeqCls, true) => 2e-3,
+            (Task::CausalLm, true) => 2e-4,
+            (Task::SeqCls, false) => 5e-5,
+            (Task::CausalLm, false) => 2e-5,
         };
+        if self.loraplus_lr_ratio.is_some() && !lora {
+            let why = "means nothing for `adapter: full`";
+            check.fault("optimizer.loraplus_lr_ratio", why);
+        }
         let ratio = self.loraplus_lr_ratio.map(|ratio| {
             let key = "optimizer.loraplus_lr_ratio";
             check.number(key, Some(ratio), 1.0, "at least 1", |x| x >= 1.0)

@@ -11,6 +11,7 @@
 
 mod error;
 mod foreign;
+mod from;
 mod job;
 mod job_file;
 mod machine;
@@ -50,6 +51,8 @@ mod read;
 mod rows;
 #[cfg(feature = "train")]
 mod trainer;
+#[cfg(feature = "train")]
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -57,6 +60,7 @@ mod tests;
 #[cfg(feature = "train")]
 pub use encode::RowFault;
 pub use error::TrainError;
+pub use from::{Beginning, FromAdapter};
 pub use job::{
     BaseRef, CheckpointPlan, Compute, DatasetRef, Evaluation, Job, JobInit, JobLora, JobOptimizer,
     JobSchedule, JobTemplate, JobText, Length, Limits, Metric, OnOverlong, Rhythm, ScheduleName,

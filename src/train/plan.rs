@@ -6,6 +6,7 @@ use super::job::{Job, Length};
 use super::order::Order;
 use super::tokens::TokenAccount;
 use crate::digest::Digest;
+use crate::store::TreeId;
 
 /// Everything about a run that is known before the first step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,12 +22,21 @@ pub struct Plan {
     /// The validation split, where it is used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<TokenAccount>,
+    /// Rows of the test split that ask what training rows ask.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub test_leaked: u64,
+    /// The adapter that the run goes on from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<TreeId>,
     /// The first training rows, as the model sees them.
     pub samples: Vec<Sample>,
     /// The modules with factors.
     pub modules: Vec<PlannedModule>,
-    /// Elements of all adapted modules' factors and of the head.
+    /// Elements of all adapted modules' factors and of the head, or of the whole model.
     pub trainable_parameters: u64,
+    /// Whether every weight of the model is trained.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub every_weight: bool,
     /// Elements of the base.
     pub base_parameters: u64,
     /// Modules with factors.
@@ -81,7 +91,7 @@ pub struct PlannedModule {
 /// An estimate of the memory that training takes, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// The frozen model in `f32`.
+    /// The frozen model, in the type of the job's `precision.compute`.
     pub base: u64,
     /// Trained values, gradients, two moments, and the best values so far.
     pub training: u64,
@@ -89,9 +99,16 @@ pub struct Memory {
     pub activations: u64,
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl Plan {
     /// The share of all elements that is trained.
     pub fn trainable_share(&self) -> f64 {
+        if self.every_weight {
+            return 1.0;
+        }
         let all = self.base_parameters + self.trainable_parameters;
         self.trainable_parameters as f64 / all.max(1) as f64
     }

@@ -2,6 +2,7 @@
 
 use super::encode::{Bos, Encoder};
 use super::error::TrainError;
+use super::from::{Asked, Beginning};
 use super::job::{Compute, Evaluation, Job, Metric, Rhythm, Task, TrainOn};
 use super::order::Order;
 use super::plan::{self, Memory, Plan, PlannedModule};
@@ -9,14 +10,15 @@ use super::read::{Reading, Splits};
 use super::rows::Rows;
 use super::streams::Streams;
 use super::trainer::Inputs;
+use super::whole;
 use crate::base::chat::ChatTemplate;
 use crate::base::network::{self, Model, NetworkError, Parameter, Setup, Trained};
 use crate::base::{
-    self, Checkpoint, Config, LoraSpec, Pooling, Precision, Tokenizer, TokenizerConfig,
+    self, Checkpoint, Config, Family, LoraSpec, Pooling, Precision, Tokenizer, TokenizerConfig,
 };
 use crate::dataset::{Kind, SplitName};
 use crate::digest::Digest;
-use crate::progress::Reporter;
+use crate::progress::{Event, Reporter};
 
 /// Everything that the loop needs.
 pub(super) struct Prepared {
@@ -70,13 +72,26 @@ pub(super) fn prepare(
     };
     let splits = reading.splits(evaluation.is_some())?;
     let streams = Streams::of(job.seed);
-    let spec = job.lora.spec();
+    let spec = job.spec();
     let setup = Setup {
         seed: streams.init,
-        ..setup(job, &spec, splits.labels.len(), pooling)
+        ..setup(job, spec.as_ref(), splits.labels.len(), pooling)
     };
     let mut model = Model::load(&checkpoint, &setup)?;
     model.set_segment(segment(job, &config));
+    if let Some(beginning) = inputs.from {
+        let spec = spec.as_ref().ok_or(TrainError::FromNothing)?;
+        let asked = Asked {
+            base: inputs.base.tree.digest(),
+            labels: &splits.labels,
+            pooling,
+            template: template.as_ref().map(ChatTemplate::digest),
+            parameters: names_and_shapes(&model),
+            modules: Vec::new(),
+        };
+        let values = go_on_from(beginning, job, spec, asked, &model, reporter)?;
+        model.set_weights(&values)?;
+    }
     let order = order(job, &splits.train, streams.order);
     let plan = plan(
         job,
@@ -97,7 +112,7 @@ pub(super) fn prepare(
             limit,
         });
     }
-    Ok(Prepared {
+    let prepared = Prepared {
         plan,
         model,
         train: splits.train,
@@ -108,13 +123,55 @@ pub(super) fn prepare(
         tokenizer: Digest::of(&checkpoint.tokenizer),
         checkpoint,
         template,
-    })
+    };
+    if job.lora.is_none() {
+        whole::check(&prepared, job, inputs)?;
+    }
+    Ok(prepared)
+}
+
+fn names_and_shapes(model: &Model) -> Vec<(&str, &[usize])> {
+    let parameters = model.parameters().iter();
+    parameters
+        .map(|parameter| (parameter.name.as_str(), parameter.shape.as_slice()))
+        .collect()
+}
+
+/// The values of an adapter, in the order of the parameters, if it is one as the job trains.
+fn go_on_from(
+    beginning: &Beginning,
+    job: &Job,
+    spec: &LoraSpec,
+    asked: Asked<'_>,
+    model: &Model,
+    reporter: &dyn Reporter,
+) -> Result<Vec<Vec<f32>>, TrainError> {
+    let modules = model.adapted_modules();
+    let asked = Asked {
+        modules: modules.iter().map(String::as_str).collect(),
+        ..asked
+    };
+    let faults = beginning.faults(job, spec, &asked);
+    if !faults.is_empty() {
+        return Err(TrainError::OtherAdapter(faults));
+    }
+    if job.task == Task::SeqCls && beginning.record.is_none() {
+        reporter.report(&Event::Warning(
+            "the adapter does not say which class is which; its head is taken in the order of the labels",
+        ));
+    }
+    let tensors = &beginning.imported.tensors;
+    let values = asked
+        .parameters
+        .iter()
+        .filter_map(|(name, _)| tensors.get(*name));
+    Ok(values.map(|(_, values)| values.clone()).collect())
 }
 
 /// How the job's network is made of the checkpoint, with fresh values of seed 0.
 pub(super) fn setup<'a>(
     job: &Job,
-    spec: &'a LoraSpec,
+    spec: Option<&'a LoraSpec>,
     labels: usize,
     pooling: Pooling,
 ) -> Setup<'a> {
@@ -123,7 +180,7 @@ pub(super) fn setup<'a>(
             Task::SeqCls => network::Task::SeqCls { labels, pooling },
             Task::CausalLm => network::Task::CausalLm,
         },
-        trained: Trained::Lora(spec),
+        trained: spec.map_or(Trained::Everything, Trained::Lora),
         precision: match job.compute {
             Compute::F32 => Precision::F32,
             Compute::Bf16 => Precision::Bf16,
@@ -132,14 +189,24 @@ pub(super) fn setup<'a>(
     }
 }
 
-/// What stands for a whole text: a decoder's last token has seen all others, an encoder's mean does best.
+/// What stands for a whole text: a decoder's last token has seen all others, an encoder's mean does best. A whole model
+/// must be one that transformers computes, and there most encoders classify by their first token.
 fn pooling(job: &Job, config: &Config) -> Result<Pooling, TrainError> {
     let (decoder, asked) = (config.is_decoder(), job.pooling);
     if job.task == Task::CausalLm && !decoder {
         return Err(TrainError::NotALanguageModel);
     }
+    let first = matches!(
+        config.family,
+        Family::Bert | Family::Roberta | Family::DistilBert
+    );
+    let whole = job.lora.is_none();
+    if whole && first && asked == Some(Pooling::Mean) {
+        return Err(TrainError::WholePooling);
+    }
     Ok(asked.unwrap_or(match decoder {
         true => Pooling::Last,
+        false if whole && first => Pooling::Cls,
         false => Pooling::Mean,
     }))
 }
@@ -327,9 +394,12 @@ fn plan(
         chat_template: template.map(ChatTemplate::digest),
         train: splits.train.account,
         validation: splits.validation.as_ref().map(|rows| rows.account),
+        test_leaked: splits.test_leaked,
+        from: inputs.from.map(|beginning| beginning.from.adapter),
         samples: splits.samples.clone(),
         trainable_parameters: trainable,
         base_parameters: inputs.base.model.parameters,
+        every_weight: job.lora.is_none(),
         adapted_modules: modules.len() as u64,
         modules,
         steps_per_epoch,
@@ -402,7 +472,11 @@ fn memory(job: &Job, inputs: &Inputs<'_>, config: &Config, trainable: u64, train
         Compute::Bf16 => 2,
     };
     Memory {
-        base: bytes * inputs.base.model.parameters,
+        // Where every weight is trained, none is frozen.
+        base: match job.lora {
+            Some(_) => bytes * inputs.base.model.parameters,
+            None => 0,
+        },
         training: 4 * 5 * trainable,
         activations: 4 * (kept + logits) as u64,
     }

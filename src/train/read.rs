@@ -11,12 +11,16 @@ use super::streams::held_out_seed;
 use super::tokens::{LearnedAccount, TokenAccount};
 use super::trainer::Inputs;
 use crate::base::{Tokenizer, TokenizerError};
-use crate::dataset::{self, Example, Row, SplitName};
+use crate::dataset::{self, Example, Met, Questions, Row, SplitName};
 use crate::digest::Hasher;
+use crate::document::Decimal;
 use crate::progress::{Event, Reporter, Unit};
 
 /// Lines that an error about rows names.
 const NAMED_LINES: usize = 5;
+
+/// The share of rows of another split that may ask what training rows ask, where the job says nothing.
+const LEAKED: f64 = 0.05;
 
 /// Rows that a plan shows.
 const SAMPLES: usize = 2;
@@ -37,6 +41,8 @@ pub(super) struct Splits {
     pub(super) labels: Vec<String>,
     pub(super) train: Rows,
     pub(super) validation: Option<Rows>,
+    /// Rows of the test split that ask what training rows ask.
+    pub(super) test_leaked: u64,
     /// The first training rows.
     pub(super) samples: Vec<Sample>,
 }
@@ -54,24 +60,73 @@ impl Reading<'_> {
     pub(super) fn splits(&self, evaluated: bool) -> Result<Splits, TrainError> {
         let held_out = self.held_out()?;
         let part = held_out.as_ref().map_or(Part::Whole, Part::Without);
-        let (labels, train, samples) = self.train(part)?;
+        let (labels, train, samples, learned) = self.train(part)?;
+        let known = |split, part| self.known(split, part, &labels, &learned).map(Some);
         let validation = match (&held_out, evaluated) {
-            (Some(lines), _) => Some(self.known(SplitName::Train, Part::Only(lines), &labels)?),
-            (None, true) => Some(self.known(SplitName::Validation, Part::Whole, &labels)?),
+            (Some(lines), _) => known(SplitName::Train, Part::Only(lines))?,
+            (None, true) => known(SplitName::Validation, Part::Whole)?,
             (None, false) => None,
         };
+        let test_leaked = self.test_leaked(&learned)?;
         Ok(Splits {
             labels,
             train,
             validation,
+            test_leaked,
             samples,
         })
     }
 
-    /// The training split, its labels in order, and its first rows.
-    fn train(&self, part: Part<'_>) -> Result<(Vec<String>, Rows, Vec<Sample>), TrainError> {
+    /// How many rows of the test split ask what training rows ask.
+    fn test_leaked(&self, learned: &Questions) -> Result<u64, TrainError> {
+        let split = SplitName::Test;
+        if self.inputs.dataset.split(split).is_none() {
+            return Ok(0);
+        }
+        let (mut count, mut lines) = (0, Vec::new());
+        for row in self.rows(split)? {
+            let row = row?;
+            count += 1;
+            if learned.contain(&row.example) {
+                lines.push(row.line);
+            }
+        }
+        self.check_leak(split, lines.len() as u64, count, &lines)?;
+        Ok(lines.len() as u64)
+    }
+
+    fn check_leak(
+        &self,
+        split: SplitName,
+        rows: u64,
+        of: u64,
+        lines: &[u64],
+    ) -> Result<(), TrainError> {
+        let limit = self.job.max_leaked_fraction;
+        if rows as f64 > limit.map_or(LEAKED, Decimal::get) * of as f64 {
+            return Err(TrainError::Leaked {
+                split,
+                rows,
+                of,
+                lines: lines.iter().take(NAMED_LINES).copied().collect(),
+            });
+        }
+        if rows > 0 {
+            self.reporter.report(&Event::Warning(&format!(
+                "{rows} of {of} rows of the {split} split ask what training rows ask"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The training split, its labels in order, its first rows, and what it asks.
+    fn train(
+        &self,
+        part: Part<'_>,
+    ) -> Result<(Vec<String>, Rows, Vec<Sample>, Questions), TrainError> {
         let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-        let (mut rows, mut samples) = self.read(SplitName::Train, part, |_, label| {
+        let split = SplitName::Train;
+        let (mut rows, mut samples, learned) = self.read(split, part, None, |_, label| {
             let next = seen.len() as u32;
             Ok(*seen.entry(label.to_owned()).or_insert(next))
         })?;
@@ -88,7 +143,7 @@ impl Reading<'_> {
             }
         }
         samples.truncate(SAMPLES);
-        Ok((seen.into_keys().collect(), rows, samples))
+        Ok((seen.into_keys().collect(), rows, samples, learned))
     }
 
     /// Other rows; a label that is not one of `labels` is an error.
@@ -97,8 +152,9 @@ impl Reading<'_> {
         split: SplitName,
         part: Part<'_>,
         labels: &[String],
+        learned: &Questions,
     ) -> Result<Rows, TrainError> {
-        let (rows, _) = self.read(split, part, |line, label| {
+        let (rows, _, _) = self.read(split, part, Some(learned), |line, label| {
             let found = labels.binary_search_by(|known| known.as_str().cmp(label));
             found
                 .map(|number| number as u32)
@@ -115,8 +171,9 @@ impl Reading<'_> {
         &self,
         split: SplitName,
         part: Part<'_>,
+        learned: Option<&Questions>,
         mut number: impl FnMut(u64, &str) -> Result<u32, TrainError>,
-    ) -> Result<(Rows, Vec<Sample>), TrainError> {
+    ) -> Result<(Rows, Vec<Sample>, Questions), TrainError> {
         let total = self.inputs.dataset.split(split).map(|split| split.rows);
         self.reporter.report(&Event::Started {
             what: "tokenising",
@@ -136,6 +193,7 @@ impl Reading<'_> {
             if !wanted {
                 continue;
             }
+            reader.compare(&row, learned);
             let used = reader.add(&row)?;
             if let (true, Some(label)) = (used, row.example.label()) {
                 labels.push(number(row.line, label)?);
@@ -152,7 +210,7 @@ impl Reading<'_> {
             goals,
             account: reader.account,
         };
-        Ok((rows, reader.samples))
+        Ok((rows, reader.samples, reader.asked))
     }
 
     fn rows(&self, split: SplitName) -> Result<dataset::Rows, TrainError> {
@@ -192,7 +250,7 @@ impl Reading<'_> {
             let mut hasher = Hasher::new();
             hasher.update(b"retune.train-held-out/1\n");
             hasher.update(&seed.to_le_bytes());
-            hasher.update(example.input().as_bytes());
+            hasher.update(dataset::normalise(&example.input()).as_bytes());
             let class = example.label().unwrap_or_default().to_owned();
             let asked = classes.entry(class).or_default();
             asked
@@ -229,6 +287,11 @@ struct Reader<'a> {
     account: TokenAccount,
     samples: Vec<Sample>,
     too_long: Vec<u64>,
+    /// What the rows so far ask.
+    asked: Questions,
+    /// Rows that ask and answer what an earlier one does, and rows that ask what training rows do.
+    repeated: Vec<u64>,
+    leaked: Vec<u64>,
     /// The first rows that cannot be used, and how many there are.
     faults: Vec<(u64, RowFault)>,
     faulty: u64,
@@ -247,8 +310,27 @@ impl<'a> Reader<'a> {
             },
             samples: Vec::new(),
             too_long: Vec::new(),
+            asked: Questions::default(),
+            repeated: Vec::new(),
+            leaked: Vec::new(),
             faults: Vec::new(),
             faulty: 0,
+        }
+    }
+
+    /// Compares a row with those before it, and with those that are learned from.
+    fn compare(&mut self, row: &Row, learned: Option<&Questions>) {
+        match self.asked.meet(&row.example) {
+            Met::New => {}
+            Met::Again => {
+                self.account.repeated += 1;
+                self.repeated.push(row.line);
+            }
+            Met::Otherwise => self.account.conflicting += 1,
+        }
+        if learned.is_some_and(|learned| learned.contain(&row.example)) {
+            self.account.leaked += 1;
+            self.leaked.push(row.line);
         }
     }
 
@@ -361,6 +443,25 @@ impl<'a> Reader<'a> {
             });
         }
         let (account, job) = (&self.account, self.reading.job);
+        let reading = self.reading;
+        reading.check_leak(split, account.leaked, account.rows, &self.leaked)?;
+        if job
+            .max_duplicate_fraction
+            .is_some_and(|most| account.repeated_share() > most)
+        {
+            return Err(TrainError::Duplicates {
+                split,
+                rows: account.repeated,
+                of: account.rows,
+                lines: self.repeated.iter().take(NAMED_LINES).copied().collect(),
+            });
+        }
+        if account.conflicting > 0 {
+            reading.reporter.report(&Event::Warning(&format!(
+                "{} of {} rows of the {split} split ask what an earlier row asks, and answer otherwise",
+                account.conflicting, account.rows
+            )));
+        }
         let limit = job.sequence_len;
         if job.on_overlong == OnOverlong::Error && account.dropped > 0 {
             let lines = self.too_long.iter().take(NAMED_LINES);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
+use super::from::FromAdapter;
 use super::metrics::Scores;
 use super::start::RunId;
 use super::tokens::TokenAccount;
@@ -23,9 +24,12 @@ pub struct RunRecord {
     pub job: Digest,
     /// Why training ended.
     pub end: End,
-    /// The adapter's files as a tree.
+    /// The adapter that the run went on from, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<FromAdapter>,
+    /// What was trained, as a tree: the adapter, or the whole checkpoint where the job says `adapter: full`.
     pub adapter: TreeId,
-    /// The adapter's files.
+    /// Its files.
     pub files: Vec<TreeEntry>,
     /// The mean training loss of the last step.
     pub final_loss: Decimal,
@@ -44,6 +48,9 @@ pub struct RunRecord {
     /// What became of the validation rows, where they were used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<TokenAccount>,
+    /// Rows of the test split that ask what training rows ask, where there are any.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub test_leaked: u64,
     /// When the run was over.
     pub finished_at: Timestamp,
 }
@@ -89,6 +96,10 @@ pub struct Totals {
     /// The most memory that the last session held, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl RunRecord {

@@ -18,7 +18,7 @@ const LOCK_ATTEMPTS: u32 = 20;
 ///
 /// `start.json` says what was asked; `metrics.jsonl` has a line per step; `checkpoints/<step>/` (with
 /// `-evaluated` after an evaluation) is what a resumed run
-/// begins from; `adapter/` is the PEFT directory; `run.json` says what came of it and is written last.
+/// begins from; `adapter/` is the PEFT directory, or `model/` the checkpoint where every weight was trained; `run.json` says what came of it and is written last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir(PathBuf);
 
@@ -117,6 +117,11 @@ impl RunDir {
     /// The PEFT directory.
     pub fn adapter(&self) -> PathBuf {
         self.0.join("adapter")
+    }
+
+    /// The checkpoint, where every weight was trained.
+    pub fn model(&self) -> PathBuf {
+        self.0.join("model")
     }
 
     /// One line per step and evaluation.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
+use super::from::FromAdapter;
 use super::job::Job;
 use super::machine::MachineClass;
 use super::streams::Streams;
@@ -10,6 +11,7 @@ use crate::base::BaseId;
 use crate::dataset::DatasetId;
 use crate::digest::Digest;
 use crate::document::canonical;
+use crate::store::TreeId;
 use crate::time::Timestamp;
 
 crate::typed_id!(
@@ -32,6 +34,9 @@ pub struct RunStart {
     pub dataset: DatasetId,
     /// The frozen model.
     pub base: BaseId,
+    /// The adapter that it goes on from, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<FromAdapter>,
     /// The version of this tool.
     pub tool: String,
     /// The machine on which the run began.
@@ -48,21 +53,26 @@ struct Fingerprint<'a> {
     job: Digest,
     dataset: DatasetId,
     base: BaseId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<TreeId>,
     tool: &'a str,
 }
 
 impl Job {
-    /// Two runs with one fingerprint give the same adapter: the digest of job, dataset, base and tool version.
+    /// Two runs with one fingerprint give the same adapter: the digest of job, dataset, base, the adapter that it goes on from, and
+    /// tool version.
     pub fn fingerprint(
         &self,
         dataset: DatasetId,
         base: BaseId,
+        from: Option<TreeId>,
         tool: &str,
     ) -> Result<Digest, TrainError> {
         let parts = Fingerprint {
             job: self.digest()?,
             dataset,
             base,
+            from,
             tool,
         };
         Ok(Digest::of(&canonical::encode(FINGERPRINT, &parts)?))
@@ -93,6 +103,8 @@ impl RunStart {
 
     /// See [`Job::fingerprint`].
     pub fn fingerprint(&self) -> Result<Digest, TrainError> {
-        self.job.fingerprint(self.dataset, self.base, &self.tool)
+        let from = self.from.map(|from| from.adapter);
+        self.job
+            .fingerprint(self.dataset, self.base, from, &self.tool)
     }
 }

@@ -22,6 +22,15 @@ pub struct TokenAccount {
     pub longest: u64,
     /// Tokens that stand for something the tokenizer does not know.
     pub unknown: u64,
+    /// Rows that ask and answer what an earlier row of the split does, but for differences of no meaning.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated: u64,
+    /// Rows that ask what an earlier row does, and answer otherwise.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub conflicting: u64,
+    /// Rows of another split that ask what training rows ask.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub leaked: u64,
     /// What is learned, in causal language modelling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learned: Option<LearnedAccount>,
@@ -52,6 +61,16 @@ impl TokenAccount {
         share(self.dropped, self.rows)
     }
 
+    /// The share of rows that ask and answer what an earlier one does.
+    pub fn repeated_share(&self) -> Decimal {
+        share(self.repeated, self.rows)
+    }
+
+    /// The share of rows that ask what training rows ask.
+    pub fn leaked_share(&self) -> Decimal {
+        share(self.leaked, self.rows)
+    }
+
     /// The share of used rows whose end is learned; 0 where nothing of the kind is.
     pub fn ended_share(&self) -> Decimal {
         share(self.learned.map_or(0, |learned| learned.ended), self.kept)
@@ -64,6 +83,10 @@ impl TokenAccount {
             self.tokens,
         )
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn share(part: u64, whole: u64) -> Decimal {

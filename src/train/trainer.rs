@@ -7,6 +7,7 @@ use super::adapt;
 use super::checkpoint::{Checkpoint, EvaluationState, Moment, Position, Shape, State};
 use super::error::TrainError;
 use super::evaluate::evaluate;
+use super::from::{Beginning, FromAdapter};
 use super::job::{Evaluation, Job, Metric, Rhythm};
 use super::machine::Machine;
 use super::metrics::{Line, MetricsLog, Scores};
@@ -18,6 +19,7 @@ use super::run::{RunDir, Stop};
 use super::schedule::Schedule;
 use super::start::{RunId, RunStart};
 use super::streams::Streams;
+use super::whole;
 use crate::base::BaseManifest;
 use crate::base::network::{DropoutKey, Parameter};
 use crate::dataset::DatasetManifest;
@@ -35,6 +37,8 @@ pub struct Inputs<'a> {
     pub base: &'a BaseManifest,
     /// The examples that the job names.
     pub dataset: &'a DatasetManifest,
+    /// The adapter to go on from, if any.
+    pub from: Option<&'a Beginning>,
     /// The directory that all runs are in.
     pub runs: &'a Path,
     /// The version of this tool.
@@ -96,6 +100,7 @@ pub fn start(
         job_digest: job.digest()?,
         dataset: inputs.dataset.id()?,
         base: inputs.base.id(),
+        from: inputs.from.map(|beginning| beginning.from),
         tool: inputs.tool.to_owned(),
         machine: inputs.machine.class.clone(),
         streams: Streams::of(job.seed),
@@ -128,7 +133,16 @@ pub fn resume(
 }
 
 fn check_unchanged(run: RunId, start: &RunStart, inputs: &Inputs<'_>) -> Result<(), TrainError> {
+    let adapter = |from: Option<FromAdapter>| match from {
+        Some(from) => from.adapter.to_string(),
+        None => "none".to_owned(),
+    };
     let pairs = [
+        (
+            "starting adapter",
+            adapter(start.from),
+            adapter(inputs.from.map(|beginning| beginning.from)),
+        ),
         (
             "dataset",
             start.dataset.to_string(),
@@ -373,7 +387,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn dropout(&self) -> Option<DropoutKey> {
-        (self.start.job.lora.dropout.get() > 0.0).then_some(DropoutKey {
+        let dropout = self.start.job.lora.as_ref()?.dropout.get();
+        (dropout > 0.0).then_some(DropoutKey {
             seed: self.start.streams.dropout,
             step: self.state.position.passes,
         })
@@ -535,16 +550,21 @@ impl<'a> Trainer<'a> {
             self.prepared.model.set_weights(weights)?;
             adapter_step = best.step;
         }
-        let tree = adapt::export(
-            &self.prepared,
-            &self.start,
-            self.inputs,
-            &self.dir.adapter(),
-        )?;
+        let tree = match self.start.job.spec() {
+            Some(spec) => adapt::export(
+                &self.prepared,
+                &self.start,
+                &spec,
+                self.inputs,
+                &self.dir.adapter(),
+            )?,
+            None => whole::export(&self.prepared, &self.start, self.inputs, &self.dir.model())?,
+        };
         let record = RunRecord {
             run: self.run,
             job: self.start.job_digest,
             end,
+            from: self.start.from,
             adapter: tree.id(),
             files: tree.entries().to_vec(),
             final_loss: self.state.last_loss.unwrap_or_default(),
@@ -554,6 +574,7 @@ impl<'a> Trainer<'a> {
             totals: self.totals(),
             train: self.prepared.plan.train,
             validation: self.prepared.plan.validation,
+            test_leaked: self.prepared.plan.test_leaked,
             finished_at: (self.inputs.machine.now)(),
         };
         let bytes = record.encode()?;

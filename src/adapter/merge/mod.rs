@@ -12,4 +12,5 @@ mod write;
 
 pub use files::BaseFile;
 pub(super) use files::{Base, misfit};
-pub use write::{Merged, PendingMerge, merge};
+pub use write::{Merged, PendingMerge, WholeTensor, merge};
+pub(super) use write::{check_whole, write_whole};

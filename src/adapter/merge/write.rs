@@ -15,7 +15,8 @@ use super::layout::{self, Family};
 use super::shard::{Content, Tensor};
 use super::weight::Orientation;
 use crate::adapter::{
-    Adapter, AdapterError, AdapterTask, BaseReference, Factors, Parts, Pooling, Storage,
+    Adapter, AdapterError, AdapterTask, BaseReference, Factors, Parts, Pooling, RetuneRecord,
+    Storage, WholeModel,
 };
 use crate::base::{Checkpoint, Weights};
 use crate::digest::Digest;
@@ -36,6 +37,7 @@ pub struct Merged {
 }
 
 const RECORD: &str = "retune.json";
+const OUTPUT: &str = "lm_head.weight";
 const SCHEMA: &str = "retune.merged/1";
 
 /// Heads of a base that a sequence classifier does not have.
@@ -53,11 +55,76 @@ pub fn merge(
 ) -> Result<PendingMerge, AdapterError> {
     let base = Base::open(files)?;
     let parts = adapter.parts()?;
-    let plan = Plan::new(&base, adapter, &parts, storage)?;
-    let pending = PendingDir::beside(dir)?;
-    plan.write(pending.path())?;
-    let merged = plan.check(pending.path())?;
-    Ok(PendingMerge { pending, merged })
+    let task = adapter.config.task;
+    let made = Made {
+        task: task.ok_or_else(|| misfit("adapter_config.json has no task_type"))?,
+        record: &adapter.record,
+        chat_template: adapter.chat_template.as_deref(),
+        own: vec![(RECORD, merged_record(adapter)?)],
+        whole: false,
+    };
+    Plan::new(&base, made, &parts, storage)?.pending(dir)
+}
+
+/// Puts the trained `tensors`, by the names of transformers, into the place of the base's, in f32, beside `dir`.
+///
+/// Every weight of the model must be among them; what the task has no use for stays as it is in the base.
+pub(in crate::adapter) fn write_whole(
+    files: &[BaseFile],
+    model: &WholeModel,
+    tensors: &[WholeTensor<'_>],
+    dir: &Path,
+) -> Result<PendingMerge, AdapterError> {
+    let base = Base::open(files)?;
+    let made = Made::of_whole(model, model.own_files()?);
+    Plan::new(&base, made, &whole_parts(tensors), Some(Storage::F32))?.pending(dir)
+}
+
+/// Whether [`write_whole`] could write such tensors.
+pub(in crate::adapter) fn check_whole(
+    files: &[BaseFile],
+    model: &WholeModel,
+    tensors: &[WholeTensor<'_>],
+) -> Result<(), AdapterError> {
+    let base = Base::open(files)?;
+    let made = Made::of_whole(model, Vec::new());
+    Plan::new(&base, made, &whole_parts(tensors), Some(Storage::F32)).map(drop)
+}
+
+/// A trained tensor: its name in transformers, its shape, its values.
+pub type WholeTensor<'t> = (&'t str, &'t [usize], &'t [f32]);
+
+fn whole_parts<'t>(tensors: &[WholeTensor<'t>]) -> Parts<'t> {
+    let named = tensors
+        .iter()
+        .map(|(name, shape, values)| (*name, (*shape, *values)));
+    Parts {
+        adapted: BTreeMap::new(),
+        whole: named.collect(),
+    }
+}
+
+/// What is made of a base.
+struct Made<'a> {
+    task: AdapterTask,
+    record: &'a RetuneRecord,
+    chat_template: Option<&'a str>,
+    /// Files of ours that go beside it.
+    own: Vec<(&'static str, Vec<u8>)>,
+    /// Every weight was trained, so nothing of the model is the base's.
+    whole: bool,
+}
+
+impl<'a> Made<'a> {
+    fn of_whole(model: &'a WholeModel, own: Vec<(&'static str, Vec<u8>)>) -> Self {
+        Self {
+            task: model.task(),
+            record: &model.record,
+            chat_template: model.chat_template.as_deref(),
+            own,
+            whole: true,
+        }
+    }
 }
 
 /// A merged checkpoint that nobody can see yet. Dropped without [`commit`](Self::commit), it vanishes.
@@ -84,8 +151,7 @@ impl PendingMerge {
 /// What becomes of every tensor.
 struct Plan<'a> {
     base: &'a Base<'a>,
-    adapter: &'a Adapter,
-    task: AdapterTask,
+    made: Made<'a>,
     /// Put before every name of a bare network that gets a head.
     renamed: &'static str,
     /// By the base's name.
@@ -102,23 +168,20 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new(
         base: &'a Base<'a>,
-        adapter: &'a Adapter,
+        made: Made<'a>,
         parts: &Parts<'a>,
         storage: Option<Storage>,
     ) -> Result<Self, AdapterError> {
-        let task = adapter.config.task;
-        let task = task.ok_or_else(|| misfit("adapter_config.json has no task_type"))?;
-        check_pooling(base.family, task, adapter)?;
+        check_pooling(base.family, made.task, made.record.pooling)?;
         let tensors = base.list()?;
         let names = tensors.keys().cloned().collect();
         let missing = base.family.missing_prefix(&names);
         let mut plan = Self {
             base,
-            adapter,
-            task,
             renamed: missing
-                .filter(|_| task == AdapterTask::SeqCls)
+                .filter(|_| made.task == AdapterTask::SeqCls)
                 .unwrap_or_default(),
+            made,
             adapted: BTreeMap::new(),
             whole: BTreeMap::new(),
             untied: None,
@@ -131,8 +194,17 @@ impl<'a> Plan<'a> {
         for (name, (shape, values)) in &parts.whole {
             plan.take_whole(name, shape, values, &tensors)?;
         }
-        plan.untie(&tensors);
+        if !plan.made.whole {
+            plan.untie(&tensors);
+        }
         Ok(plan)
+    }
+
+    fn pending(&self, dir: &Path) -> Result<PendingMerge, AdapterError> {
+        let pending = PendingDir::beside(dir)?;
+        self.write(pending.path())?;
+        let merged = self.check(pending.path())?;
+        Ok(PendingMerge { pending, merged })
     }
 
     fn place(
@@ -189,13 +261,12 @@ impl<'a> Plan<'a> {
 
     /// Where one of two tied embeddings is trained, the other stays what it was.
     fn untie(&mut self, tensors: &BTreeMap<String, (Dtype, Vec<usize>)>) {
-        const OUTPUT: &str = "lm_head.weight";
         let embedding = |name: &&String| layout::is_embedding(name);
         let trained = self
             .whole
             .keys()
             .any(|name| name == OUTPUT || embedding(&name));
-        let tied = !tensors.contains_key(OUTPUT) && self.task == AdapterTask::CausalLm;
+        let tied = !tensors.contains_key(OUTPUT) && self.made.task == AdapterTask::CausalLm;
         if trained && tied {
             let input = tensors.keys().find(embedding);
             self.untied = input.map(|name| (name.clone(), OUTPUT));
@@ -206,8 +277,14 @@ impl<'a> Plan<'a> {
         format!("{}{name}", self.renamed)
     }
 
+    /// Heads of another task; and a copy of the input embedding that is not trained where both are one.
     fn is_dropped(&self, name: &str) -> bool {
-        self.task == AdapterTask::SeqCls && OTHER_HEADS.iter().any(|head| name.starts_with(head))
+        match self.made.task {
+            AdapterTask::SeqCls => OTHER_HEADS.iter().any(|head| name.starts_with(head)),
+            AdapterTask::CausalLm => {
+                self.made.whole && name == OUTPUT && !self.whole.contains_key(OUTPUT)
+            }
+        }
     }
 
     fn write(&self, dir: &Path) -> Result<(), AdapterError> {
@@ -234,21 +311,23 @@ impl<'a> Plan<'a> {
         }
         let decided = Decided {
             family: self.base.family,
-            task: self.task,
-            labels: &self.adapter.record.labels,
+            task: self.made.task,
+            labels: &self.made.record.labels,
             storage: self.storage,
             untied: self.untied.is_some(),
-            pooling: self.adapter.record.pooling,
+            pooling: self.made.record.pooling,
         };
         let config = config::merged(&self.base.config, &decided);
         fsio::write_atomic(&dir.join(CONFIG), &pretty(&config)?)?;
         for file in &self.base.copied {
             fsio::write_atomic(&dir.join(&file.path), &fsio::read(&file.at)?)?;
         }
-        if let Some(template) = &self.adapter.chat_template {
+        if let Some(template) = self.made.chat_template {
             fsio::write_atomic(&dir.join("chat_template.jinja"), template.as_bytes())?;
         }
-        fsio::write_atomic(&dir.join(RECORD), &self.record()?)?;
+        for (name, bytes) in &self.made.own {
+            fsio::write_atomic(&dir.join(name), bytes)?;
+        }
         Ok(())
     }
 
@@ -387,20 +466,20 @@ impl<'a> Plan<'a> {
         }
         Ok(merged)
     }
+}
 
-    fn record(&self) -> Result<Vec<u8>, AdapterError> {
-        let record = &self.adapter.record;
-        Ok(canonical::encode(
-            SCHEMA,
-            &MergedRecord {
-                adapter: self.adapter.id()?.0.digest(),
-                base: &record.base,
-                labels: &record.labels,
-                pooling: record.pooling,
-                max_length: record.max_length,
-            },
-        )?)
-    }
+fn merged_record(adapter: &Adapter) -> Result<Vec<u8>, AdapterError> {
+    let record = &adapter.record;
+    Ok(canonical::encode(
+        SCHEMA,
+        &MergedRecord {
+            adapter: adapter.id()?.0.digest(),
+            base: &record.base,
+            labels: &record.labels,
+            pooling: record.pooling,
+            max_length: record.max_length,
+        },
+    )?)
 }
 
 /// `retune.json` of a merged checkpoint: what it was made of, and what `config.json` has no key for.
@@ -414,8 +493,7 @@ struct MergedRecord<'a> {
 }
 
 /// What each class of transformers reads for a whole sequence.
-fn check_pooling(family: Family, task: AdapterTask, adapter: &Adapter) -> Result<(), AdapterError> {
-    let read = adapter.record.pooling;
+fn check_pooling(family: Family, task: AdapterTask, read: Pooling) -> Result<(), AdapterError> {
     let sound = match read {
         Pooling::Last => family.decoder,
         Pooling::Cls => !family.decoder,

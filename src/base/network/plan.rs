@@ -6,7 +6,10 @@ use std::sync::Arc;
 use super::body::{Body, NormId, NormKind, Projection, ProjectionId, Role, Table, TableSource};
 use super::linear::{Adapted, Block, Linear};
 use super::{NetworkError, Parameter, Trained, dora, random};
-use crate::base::{AdaptedModule as AdaptedPath, Init, LoraSpec};
+use crate::base::{AdaptedModule as AdaptedPath, Init, LoraError, LoraSpec, TargetModules};
+
+/// What transformers calls the scores of the vocabulary.
+const HEAD: &str = "lm_head";
 
 /// How each part of a body runs, and the parameters that this needs.
 #[derive(Debug)]
@@ -171,7 +174,7 @@ impl<'a> Planner<'a> {
             .linear
             .as_ref()
             .ok_or_else(|| NetworkError::Weights(format!("{} was not read", path())))?;
-        let modules = self.adapted_modules(projection, linear);
+        let modules = self.adapted_modules(projection, linear)?;
         let Some(first) = modules.first() else {
             return Ok(Applied::Frozen(linear.clone()));
         };
@@ -196,7 +199,7 @@ impl<'a> Planner<'a> {
         &mut self,
         projection: &Projection,
         linear: &Arc<Linear>,
-    ) -> Vec<AdaptedModule> {
+    ) -> Result<Vec<AdaptedModule>, NetworkError> {
         let mut modules = Vec::new();
         let mut first = 0;
         for module in &projection.modules {
@@ -208,6 +211,14 @@ impl<'a> Planner<'a> {
             let Some((r, scale)) = self.adapted.get(&module.path).copied() else {
                 continue;
             };
+            if self.seed.is_some() && r > projection.inputs.min(module.outputs) {
+                return Err(NetworkError::Lora(LoraError::Rank {
+                    path: module.path.clone(),
+                    r,
+                    outputs: module.outputs,
+                    inputs: projection.inputs,
+                }));
+            }
             let name = |suffix: &str| format!("base_model.model.{}.{suffix}", module.path);
             let (a_name, inputs) = (name("lora_A.weight"), projection.inputs);
             let a = self.fresh_a(&a_name, r, inputs);
@@ -228,7 +239,7 @@ impl<'a> Planner<'a> {
                 magnitude,
             });
         }
-        modules
+        Ok(modules)
     }
 
     fn trained(&mut self, projection: &Projection) -> Result<Vec<TrainedModule>, NetworkError> {
@@ -280,11 +291,10 @@ impl<'a> Planner<'a> {
     fn tables(&mut self) -> Result<(), NetworkError> {
         let embeddings = &self.body.embeddings;
         let tied = matches!(embeddings.words.rest, TableSource::Tied(_));
-        let head = self.lora.is_some_and(|lora| lora.saves("lm_head"));
-        if tied && !self.everything && (head || self.is_whole(&embeddings.words.path)) {
-            return Err(NetworkError::Variant(
-                "modules_to_save with an embedding that is also the head has",
-            ));
+        let names = [HEAD, embeddings.words.path.as_str()];
+        let saved = |name: &&str| self.lora.is_some_and(|lora| lora.saves(name));
+        if let (true, Some(name)) = (tied, names.into_iter().find(saved)) {
+            return Err(NetworkError::Lora(LoraError::Tied(name.to_owned())));
         }
         let others = [&embeddings.positions, &embeddings.types];
         let tables = [&embeddings.words]
@@ -363,6 +373,20 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Embeddings that a name or an expression selects; PEFT would put factors on them.
+fn check_embeddings(lora: &LoraSpec, body: &Body) -> Result<(), NetworkError> {
+    if lora.target_modules == TargetModules::AllLinear {
+        return Ok(());
+    }
+    for path in [HEAD, body.embeddings.words.path.as_str()] {
+        // Nothing selected is an error there, which is what should be.
+        if body.config.is_decoder() && lora.apply(&[path]).is_ok() {
+            return Err(NetworkError::Lora(LoraError::Embedding(path.to_owned())));
+        }
+    }
+    Ok(())
+}
+
 /// Rank and scale of each module that the specification selects.
 fn resolve(
     lora: &LoraSpec,
@@ -370,6 +394,9 @@ fn resolve(
     origin: Origin,
 ) -> Result<BTreeMap<String, (usize, f64)>, NetworkError> {
     let paths = body.adaptable();
+    if let Origin::Fresh(_) = origin {
+        check_embeddings(lora, body)?;
+    }
     let chosen = match origin {
         Origin::Fresh(_) => lora.resolve(&paths)?,
         Origin::Stored => lora.apply(&paths)?,

@@ -514,6 +514,13 @@ fn remedy(error: &TrainError) -> Option<String> {
         TrainError::Changed { .. } => {
             Some("a changed job, dataset or base is another run: retune train JOB".to_owned())
         }
+        TrainError::Leaked { .. } => Some(
+            "take them out of one of the splits, or say max_leaked_fraction; retune dataset show NAME lists the first"
+                .to_owned(),
+        ),
+        TrainError::Duplicates { .. } => {
+            Some("take them out, or say max_duplicate_fraction".to_owned())
+        }
         TrainError::NotARun(_) => Some("see which there are: retune run list".to_owned()),
         _ => None,
     }
@@ -527,6 +534,7 @@ impl From<TrainActError> for Failure {
             TrainActError::Train(error) => error.into(),
             TrainActError::Registry(error) => error.into(),
             TrainActError::Store(error) => error.into(),
+            error @ TrainActError::WholeModel(_) => Self::from_error(Exit::Usage, &error),
             error @ TrainActError::NoTraining => Self::from_error(Exit::Usage, &error)
                 .hint("build it with the default features: cargo install --path ."),
         }

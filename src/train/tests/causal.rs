@@ -66,7 +66,8 @@ fn a_language_model_learns_answers_word_for_word() {
     let text = JOB
         .replace("max_steps: 6", "max_steps: 80")
         .replace("dropout: 0.1", "dropout: 0")
-        + "eval: {every_steps: 20, metric: exact_match}\nlr_scheduler: {name: constant, warmup_steps: 0}\n";
+        + "eval: {every_steps: 20, metric: exact_match}\nlr_scheduler: {name: constant, warmup_steps: 0}\n\
+           max_leaked_fraction: 1\n";
     let finished = project.complete(&job(&text));
     let steps = lines(&finished, "step");
     assert!(number(&steps[79], "loss") < 0.1 * number(&steps[0], "loss"));
@@ -226,4 +227,41 @@ fn jobs_and_rows_that_do_not_fit_are_refused() {
         matches!(&error, TrainError::Rows { rows: 3, faults, .. } if faults.len() == 3 && faults[1].0 == 4),
         "{error}"
     );
+}
+
+// PEFT puts factors on an embedding or a head that a name selects, and trains a copy of a tied one: neither has code here.
+#[test]
+fn heads_and_tied_embeddings_are_refused_by_name_or_trained_whole() {
+    let rows = completions(9);
+    let (apart, tied) = (
+        Project::causal(&rows, None),
+        Project::on("tests/fixtures/parity/qwen2/model", &rows, None),
+    );
+    let with = |lora: &str| job(&JOB.replace("{r: 4, alpha: 8, dropout: 0.1}", lora));
+    let refused = |project: &Project, lora: &str| {
+        let error = project
+            .with(|inputs| plan(&with(lora), inputs, &Silent))
+            .unwrap_err();
+        assert!(error.is_usage(), "{error}");
+        error.to_string()
+    };
+    for targets in ["[q_proj, lm_head]", "'.*(q_proj|lm_head)'"] {
+        let why = refused(&apart, &format!("{{r: 2, target_modules: {targets}}}"));
+        assert!(why.contains("target_modules selects lm_head"), "{why}");
+    }
+    let why = refused(&tied, "{r: 2, target_modules: [embed_tokens, q_proj]}");
+    assert!(why.contains("selects model.embed_tokens"), "{why}");
+    for name in ["lm_head", "embed_tokens"] {
+        let why = refused(&tied, &format!("{{r: 2, modules_to_save: [{name}]}}"));
+        assert!(why.contains("one matrix (tie_word_embeddings)"), "{why}");
+        assert!(why.contains(name), "{why}");
+    }
+    let whole = apart.complete(&with("{r: 2, modules_to_save: [lm_head, embed_tokens]}"));
+    let tensors = crate::adapter::read_tensors(&adapter(&whole)).unwrap();
+    for name in ["lm_head.weight", "model.embed_tokens.weight"] {
+        assert!(
+            tensors.contains_key(&format!("base_model.model.{name}")),
+            "{name}"
+        );
+    }
 }

@@ -37,8 +37,9 @@ fn defaults_are_those_that_are_documented() {
     assert_eq!(job.base.to_string(), "minilm");
     assert_eq!(job.pooling, None);
     assert_eq!((job.sequence_len, job.batch_size()), (256, 32));
-    assert_eq!((job.lora.r, job.lora.alpha.get()), (8, 16.0));
-    assert_eq!(job.lora.target_modules, Targets::AllLinear);
+    let lora = job.lora.as_ref().unwrap();
+    assert_eq!((lora.r, lora.alpha.get()), (8, 16.0));
+    assert_eq!(lora.target_modules, Targets::AllLinear);
     assert_eq!(job.optimizer.learning_rate.get(), 2e-3);
     assert_eq!(job.lr_scheduler.name, ScheduleName::Linear);
     assert_eq!(job.length, Length::Epochs(3));
@@ -82,7 +83,7 @@ watchdog: {max_loss: 9.5, patience: 4}
         (job.sequence_len, job.max_dropped_fraction.get()),
         (64, 0.01)
     );
-    let lora = job.lora.spec();
+    let lora = job.spec().unwrap();
     assert_eq!(
         (lora.r, lora.alpha, lora.dropout, lora.use_rslora),
         (4, 8.0, 0.1, true)
@@ -126,7 +127,7 @@ fn variants_of_lora_are_written_as_in_peft() {
         "lora: {rank_pattern: {query: 2}, alpha_pattern: {query: 1.5}, layers_to_transform: [0, 1], use_dora: true, init: gaussian, modules_to_save: [pooler]}\n",
     ))
     .unwrap();
-    let spec = job.lora.spec();
+    let spec = job.spec().unwrap();
     assert_eq!(spec.rank_pattern, [("query".to_owned(), 2)]);
     assert_eq!(spec.alpha_pattern, [("query".to_owned(), 1.5)]);
     assert_eq!(spec.layers_to_transform, [0, 1]);
@@ -142,7 +143,7 @@ fn variants_of_lora_are_written_as_in_peft() {
 fn targets_are_written_as_in_peft() {
     let targets = |text: &str| {
         let job = parse(&with(&format!("lora: {{target_modules: {text}}}\n"))).unwrap();
-        job.lora.target_modules
+        job.lora.unwrap().target_modules
     };
     assert_eq!(targets("all-linear"), Targets::AllLinear);
     assert_eq!(targets("[query]"), Targets::Names(vec!["query".to_owned()]));
@@ -252,6 +253,35 @@ fn spellings_of_other_tools_are_recognised() {
     assert!(
         typo[0].contains("did you mean `micro_batch_size`?"),
         "{typo:?}"
+    );
+}
+
+#[test]
+fn every_weight_is_trained_where_the_adapter_is_full() {
+    let job = parse(&with("adapter: full\n")).unwrap();
+    assert_eq!((&job.lora, job.spec()), (&None, None));
+    assert_eq!(job.optimizer.learning_rate.get(), 5e-5);
+    let stored = serde_json::to_value(&job).unwrap();
+    assert_eq!(serde_json::from_value::<Job>(stored).unwrap(), job);
+    // Spelled out, the default is the same job.
+    let digest = |text: &str| parse(&with(text)).unwrap().digest().unwrap();
+    assert_eq!(digest("adapter: lora\n"), digest(""));
+    assert_ne!(digest("adapter: full\n"), digest(""));
+    let found = faults(&with(
+        "adapter: full\nlora: {r: 2}\noptimizer: {loraplus_lr_ratio: 16}\nprecision: {compute: bf16}\n",
+    ));
+    for key in ["lora", "optimizer.loraplus_lr_ratio", "precision.compute"] {
+        let said = |fault: &&String| fault.contains(&format!(": {key}: "));
+        assert!(found.iter().any(|fault| said(&fault)), "{key}\n{found:#?}");
+    }
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert_eq!(
+        faults(&with("adapter: ful\n")),
+        ["job.yaml:9: adapter: \"ful\" is not one of lora, full; did you mean `full`?"]
+    );
+    assert_eq!(
+        faults(&with("finetuning_type: full\n")),
+        ["job.yaml:9: finetuning_type: unknown key; retune calls it `adapter`"]
     );
 }
 

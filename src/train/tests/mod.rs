@@ -4,9 +4,12 @@
 #[cfg(feature = "train")]
 mod causal;
 mod checkpoints;
-mod job;
 #[cfg(feature = "train")]
+mod from;
+mod job;
 #[cfg(feature = "train")]
 mod runs;
 #[cfg(feature = "train")]
 mod support;
+#[cfg(feature = "train")]
+mod whole;

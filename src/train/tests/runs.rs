@@ -181,7 +181,7 @@ fn the_last_weights_are_kept_on_request() {
     // One validation row that contradicts the training rows: learning them makes it worse.
     let wrong = rows(1, 0).replace("card\"}", "refund\"}");
     let project = Project::with_data(&rows(30, 0), Some(&wrong));
-    let text = JOB.replace("num_epochs: 3", "num_epochs: 12");
+    let text = JOB.replace("num_epochs: 3", "num_epochs: 12\nmax_leaked_fraction: 1");
     let best = project.complete(&job(&text));
     let last = project.complete(&job(
         &text.replace("metric: loss", "metric: loss, load_best: false")
@@ -273,7 +273,10 @@ fn runs_are_listed_and_found_by_what_they_were_asked() {
         panic!("not interrupted")
     };
     let dataset = project.dataset.id().unwrap();
-    let fingerprint = |tool| job.fingerprint(dataset, project.base.id(), tool).unwrap();
+    let fingerprint = |tool| {
+        job.fingerprint(dataset, project.base.id(), None, tool)
+            .unwrap()
+    };
     let (same, other) = (fingerprint("1.0.0"), fingerprint("1.0.1"));
     let found = find_run(&project.runs(), &same).unwrap().unwrap();
     assert_eq!(found.id, stopped);
@@ -404,6 +407,8 @@ fn a_share_of_the_rows_is_held_out_by_what_they_ask() {
     let held = first.validation.unwrap();
     // Of 20 rows of each of three labels, 4.
     assert_eq!((first.train.rows, held.rows), (48, 12));
+    assert_eq!((first.train.repeated, held.repeated), (24, 6));
+    assert_eq!(held.leaked, 0);
     assert_eq!(planned(&text), first);
     let other = planned(&text.replace("seed: 11", "seed: 12"));
     assert_ne!(other.validation.unwrap().tokens, held.tokens);
@@ -422,6 +427,66 @@ fn a_share_of_the_rows_is_held_out_by_what_they_ask() {
         &text.replace("val_set_size: 0.2", "val_set_size: 0.001"),
     );
     assert!(none.contains("write a larger share"), "{none}");
+}
+
+#[test]
+fn repeated_and_leaked_rows_are_counted_and_refused_above_a_limit() {
+    // Case and punctuation make no other question. The second row is repeated by the third and contradicted by the fourth.
+    let train = "\
+{\"text\": \"the card is lost\", \"label\": \"card\"}
+{\"text\": \"top up\", \"label\": \"speed\"}
+{\"text\": \"Top up!\", \"label\": \"speed\"}
+{\"text\": \"top-up\", \"label\": \"card\"}
+";
+    let validation = "\
+{\"text\": \"The card is lost.\", \"label\": \"card\"}
+{\"text\": \"how fast\", \"label\": \"speed\"}
+";
+    let project = Project::with_data(train, Some(validation));
+    let with = |more: &str| job(&format!("{JOB}{more}\n"));
+    let refused = |more: &str| {
+        let error = project.start(&with(more), &Silent).unwrap_err();
+        assert!(error.is_usage(), "{error}");
+        error.to_string()
+    };
+    let leak = "1 of 2 rows of the validation split ask what training rows ask (lines 1), more than max_leaked_fraction allows";
+    assert!(refused("").contains(leak), "{}", refused(""));
+    assert!(refused("max_leaked_fraction: 0.4").contains(leak));
+    let twice = refused("max_leaked_fraction: 0.5\nmax_duplicate_fraction: 0.2");
+    assert!(
+        twice.contains(
+            "1 of 4 rows of the train split ask and answer what an earlier row does (lines 3)"
+        ),
+        "{twice}"
+    );
+    let finished = project.complete(&with(
+        "max_leaked_fraction: 0.5\nmax_duplicate_fraction: 0.25",
+    ));
+    let (train, validation) = (finished.record.train, finished.record.validation.unwrap());
+    assert_eq!((train.repeated, train.conflicting, train.leaked), (1, 1, 0));
+    assert_eq!((validation.repeated, validation.leaked), (0, 1));
+}
+
+#[test]
+fn a_rank_above_the_width_of_a_module_is_refused_by_name() {
+    let refused = |lora: &str| {
+        let text = JOB.replace("{r: 2, alpha: 4, dropout: 0.1}", lora);
+        let error = Project::new().start(&job(&text), &Silent).unwrap_err();
+        assert!(error.is_usage(), "{error}");
+        error.to_string()
+    };
+    let why = refused("{r: 4096}");
+    assert!(
+        why.contains(
+            "the rank 4096 is more than bert.encoder.layer.0.attention.self.query can hold"
+        ),
+        "{why}"
+    );
+    let why = refused("{r: 2, rank_pattern: {'1.output.dense': 65}}");
+    assert!(
+        why.contains("bert.encoder.layer.1.output.dense can hold"),
+        "{why}"
+    );
 }
 
 #[test]

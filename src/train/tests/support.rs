@@ -11,7 +11,7 @@ use crate::progress::{Event, Reporter, Silent};
 use crate::store::Store;
 use crate::time::Timestamp;
 use crate::train::{
-    Finished, Inputs, Job, Machine, MachineClass, Outcome, TrainError, resume, start,
+    Beginning, Finished, Inputs, Job, Machine, MachineClass, Outcome, TrainError, resume, start,
 };
 
 pub(super) const JOB: &str = "\
@@ -42,6 +42,8 @@ pub(super) struct Project {
     pub(super) store: Store,
     pub(super) base: BaseManifest,
     pub(super) dataset: DatasetManifest,
+    /// The adapter to go on from.
+    pub(super) from: Option<Beginning>,
     pub(super) tool: &'static str,
     pub(super) now: Timestamp,
     /// Seconds that go by with every look at the clock.
@@ -64,7 +66,7 @@ impl Project {
         Self::on("tests/fixtures/parity/llama/model", train, validation)
     }
 
-    fn on(model: &str, train: &str, validation: Option<&str>) -> Self {
+    pub(super) fn on(model: &str, train: &str, validation: Option<&str>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(&dir.path().join("store")).unwrap();
         let base = base::import(&store, Path::new(model), None, &Silent)
@@ -87,6 +89,7 @@ impl Project {
             store,
             base,
             dataset,
+            from: None,
             tool: "1.0.0",
             now: Timestamp::from_unix(1_795_426_200),
             tick: 0,
@@ -115,6 +118,7 @@ impl Project {
             store: &self.store,
             base: &self.base,
             dataset: &self.dataset,
+            from: self.from.as_ref(),
             runs: &self.runs(),
             tool: self.tool,
             machine: &machine,

@@ -5,6 +5,8 @@ mod dataset;
 mod doctor;
 #[cfg(feature = "train")]
 mod export;
+#[cfg(feature = "train")]
+mod full;
 mod gate;
 mod init;
 mod migration;

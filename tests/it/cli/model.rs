@@ -436,6 +436,7 @@ fn run(project: &Project) -> Digest {
         job_digest: job.digest().unwrap(),
         dataset: dataset.id.into(),
         base: base.id.into(),
+        from: None,
         tool: "0.1.0".to_owned(),
         machine: MachineClass {
             arch: "x86_64".to_owned(),
@@ -453,6 +454,7 @@ fn run(project: &Project) -> Digest {
         run: id.into(),
         job: start.job_digest,
         end: End::Completed,
+        from: None,
         adapter: adapter.id(),
         files: adapter.entries().to_vec(),
         final_loss: number(0.5),
@@ -472,14 +474,12 @@ fn run(project: &Project) -> Digest {
         train: TokenAccount {
             rows: 1,
             kept: 1,
-            dropped: 0,
-            truncated: 0,
             tokens: 3,
             longest: 3,
-            unknown: 0,
-            learned: None,
+            ..TokenAccount::default()
         },
         validation: None,
+        test_leaked: 0,
         finished_at: at,
     };
     tenant

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// The version to evaluate; with --baseline, the version whose base and dataset the baseline has
     #[arg(long, value_name = "REF", required_unless_present_any = ["run", "dataset"])]
     model: Option<ModelRef>,
-    /// The run whose adapter to evaluate, registered or not: its id, or at least 4 digits of its beginning
+    /// The run whose adapter or model to evaluate, registered or not: its id, or at least 4 digits of its beginning
     #[arg(long, value_name = "ID", conflicts_with_all = ["model", "baseline", "dataset", "base"])]
     run: Option<String>,
     /// Evaluate what needs no training: nearest-centroid or majority

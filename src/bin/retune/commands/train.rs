@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use retune::lifecycle::{self, TrainActError, Trained};
+use retune::lifecycle::{self, FromWhere, TrainActError, Trained};
+use retune::reference::ModelRef;
 use retune::train::{Job, Stop};
 
 use crate::exit::Exit;
@@ -15,14 +16,19 @@ Examples:
   retune train job.yaml --dry-run
   retune train job.yaml
   retune train --resume 3f9a1c2b7d10
+  retune train job.yaml --from-adapter support:production
 
 Ctrl-C leaves a checkpoint: the same command goes on from it. The same job on the same data and base
 gives the same bytes, interrupted or not; when such a run is recorded already, it is shown and nothing
 is trained.
 
+--from-adapter begins with the values of an adapter in PEFT's format instead of fresh ones. The job must say of the
+adapter what it is: rank, alpha, modules, variant; what differs is named. A version becomes the parent of the one
+that the run is registered as.
+
 Exit codes: 0 trained or found, 2 the job file or the data have faults, 130 interrupted.";
 
-/// Train a LoRA adapter as a job file says.
+/// Train a LoRA adapter, or every weight, as a job file says.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -32,9 +38,26 @@ pub(crate) struct Args {
     /// Go on with an interrupted run: its id, or at least 4 digits of its beginning
     #[arg(long, value_name = "RUN", conflicts_with_all = ["job", "dry_run"])]
     resume: Option<String>,
+    /// Go on from an adapter: a folder that PEFT or retune wrote, or a version such as support:production
+    #[arg(long, value_name = "DIR|REF", conflicts_with = "resume")]
+    from_adapter: Option<String>,
     /// Show rows, tokens, trained parameters, steps and memory, and train nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// A folder that is there, or a reference.
+fn from_where(text: &str) -> Result<FromWhere, Failure> {
+    let folder = PathBuf::from(text);
+    if folder.is_dir() {
+        return Ok(FromWhere::Folder(folder));
+    }
+    let reference = text.parse::<ModelRef>().map_err(|error| {
+        Failure::usage(format!(
+            "--from-adapter {text:?} is neither a folder nor a version: {error}"
+        ))
+    })?;
+    Ok(FromWhere::Version(reference))
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
@@ -48,9 +71,11 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
             let about =
                 |error: TrainActError| Failure::from(error).context(format!("cannot train {file}"));
             let job = Job::read(job)?;
-            match lifecycle::train(&workspace, &job).map_err(about)? {
+            let from = args.from_adapter.as_deref().map(from_where).transpose()?;
+            let from = from.as_ref();
+            match lifecycle::train(&workspace, &job, from).map_err(about)? {
                 Trained::Planned => {
-                    let plan = lifecycle::plan_training(&workspace, &job).map_err(about)?;
+                    let plan = lifecycle::plan_training(&workspace, &job, from).map_err(about)?;
                     session.ui.emit(&Planned::from((&job, plan)));
                     return Ok(Exit::Done);
                 }

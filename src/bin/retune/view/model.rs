@@ -191,8 +191,12 @@ impl View for Shown {
         let size =
             |files: &[retune::store::TreeEntry]| bytes(files.iter().map(|file| file.size).sum());
         let adapter = &manifest.adapter;
+        let what = match adapter.format.as_str() {
+            "peft" => "adapter",
+            _ => "model",
+        };
         line(
-            "adapter",
+            what,
             &format!("{} ({})", adapter.tree, size(&adapter.files)),
         )?;
         for file in &adapter.files {

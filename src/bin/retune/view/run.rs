@@ -42,25 +42,23 @@ impl View for Planned {
         if let Some(validation) = &plan.validation {
             account(out, "validation", validation)?;
         }
+        if plan.test_leaked > 0 {
+            let rows = grouped(plan.test_leaked);
+            writeln!(
+                out,
+                "  test        {rows} rows that ask what training rows ask"
+            )?;
+        }
+        if let Some(adapter) = plan.from {
+            writeln!(out, "  goes on     from adapter {adapter}")?;
+        }
         if !plan.labels.is_empty() {
             writeln!(out, "  labels      {}", plan.labels.len())?;
         }
         if let Some(template) = plan.chat_template {
             writeln!(out, "  template    {template}")?;
         }
-        writeln!(
-            out,
-            "  trained     {} of {} parameters ({:.2} %) in {} modules{}",
-            grouped(plan.trainable_parameters),
-            grouped(plan.base_parameters + plan.trainable_parameters),
-            plan.trainable_share() * 100.0,
-            plan.adapted_modules,
-            if plan.labels.is_empty() {
-                ""
-            } else {
-                " and the head"
-            }
-        )?;
+        trained(out, plan)?;
         modules(out, &plan.modules)?;
         writeln!(
             out,
@@ -78,6 +76,24 @@ impl View for Planned {
         }
         Ok(())
     }
+}
+
+fn trained(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
+    let trainable = grouped(plan.trainable_parameters);
+    if plan.every_weight {
+        return writeln!(out, "  trained     every weight, {trainable} parameters");
+    }
+    writeln!(
+        out,
+        "  trained     {trainable} of {} parameters ({:.2} %) in {} modules{}",
+        grouped(plan.base_parameters + plan.trainable_parameters),
+        plan.trainable_share() * 100.0,
+        plan.adapted_modules,
+        match plan.labels.is_empty() {
+            true => "",
+            false => " and the head",
+        }
+    )
 }
 
 /// Modules of one kind, in all layers, on one line.
@@ -136,6 +152,15 @@ fn account(out: &mut dyn Write, split: &str, account: &TokenAccount) -> io::Resu
     }
     if account.truncated > 0 {
         write!(out, "; {} truncated", grouped(account.truncated))?;
+    }
+    for (rows, what) in [
+        (account.repeated, "repeated"),
+        (account.conflicting, "that contradict an earlier one"),
+        (account.leaked, "that ask what training rows ask"),
+    ] {
+        if rows > 0 {
+            write!(out, "; {} {what}", grouped(rows))?;
+        }
     }
     if let Some(learned) = &account.learned {
         write!(
@@ -197,6 +222,9 @@ impl View for Shown<'_> {
             start.base.short()
         )?;
         writeln!(out, "  dataset     {}", start.dataset.short())?;
+        if let Some(from) = start.from {
+            writeln!(out, "  went on     from adapter {}", from.adapter)?;
+        }
         writeln!(
             out,
             "  job         {}, seed {}",
@@ -235,7 +263,11 @@ impl View for Shown<'_> {
                 best.scores, best.step
             )?;
         }
-        writeln!(out, "  adapter     {}", record.adapter)
+        let what = match start.job.lora {
+            Some(_) => "adapter",
+            None => "model",
+        };
+        writeln!(out, "  {what:<11} {}", record.adapter)
     }
 }
 

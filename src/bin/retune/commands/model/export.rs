@@ -26,6 +26,8 @@ number (the scale of rsLoRA, odd ranks, patterns), and refused, with the reason,
 --merged writes one checkpoint for transformers: base weights with the factors added in f32 or better,
 tokenizer and licence beside them. It is read back and compared with base and adapter before it appears.
 
+A version of which every weight was trained is a whole checkpoint: it is written as it is.
+
 Exit codes: 0 every byte was checked and written, 2 the server or transformers cannot have this adapter,
 14 a stored byte is missing or changed; nothing was written.";
 
