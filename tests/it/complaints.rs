@@ -1,7 +1,8 @@
-//! What users of other trainers report, one test per complaint: each shows here that it does not happen.
+//! What users of other trainers report, one test for each of fifteen complaints: each shows here that it does not happen.
 //!
-//! Every one is a silent failure elsewhere: training runs, the loss falls, and the model that comes out is wrong. Complaints about
-//! adapters that servers mis-scale, empty checkpoints and merges that drift are tests of adapters.
+//! Every one is a silent failure elsewhere: training runs, the loss falls, and the model that comes out is wrong. Adapters that
+//! servers mis-scale (7), empty checkpoints (12) and merges that drift (14) are compared with PEFT number for number in
+//! `tests/it/adapter.rs`; here is what a person at the command line meets.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,16 @@ impl Scene {
         let output = self.env.run("train job.yaml --dry-run");
         assert_eq!(output.code, Some(2), "{output}");
         output.stderr
+    }
+
+    /// The version that the only run is registered as.
+    fn register(&self) -> String {
+        let run = self.runs()[0].file_name().unwrap().to_owned();
+        let register = ["model", "register", "support", "--run"];
+        let run = run.to_str().unwrap();
+        let registered = self.env.run_args(&[&register[..], &[run]].concat()).ok();
+        let version = registered.stdout.trim().strip_prefix("registered ");
+        version.unwrap().to_owned()
     }
 
     fn train(&self) -> Output {
@@ -317,6 +328,32 @@ fn complaint_6_gradient_accumulation_changed_the_loss() {
     }
 }
 
+// vLLM#9280, vLLM#10849; rsLoRA in SGLang and GGUF.
+#[test]
+fn complaint_7_a_server_could_not_load_the_adapter_or_scaled_it_wrongly() {
+    let scene = Scene::new(&conversations(6));
+    scene.job("lora: {r: 4, alpha: 8, use_rslora: true, target_modules: [q_proj, v_proj]}\n");
+    scene.train();
+    let version = scene.register();
+    for server in ["vllm", "sglang", "gguf"] {
+        let export = format!("model export {version} --to {server} --for {server}");
+        scene.env.run(&export).ok();
+        let file = scene.env.path(server).join("adapter_config.json");
+        let config: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        // Servers multiply by lora_alpha / r whatever use_rslora says, and not every r is allowed; the scale is 8/√4.
+        assert_eq!(config["use_rslora"], false, "{server}");
+        assert_eq!(config["r"], 8, "{server}");
+        assert_eq!(config["lora_alpha"], 4 * 8, "{server}");
+    }
+    let scene = Scene::new(&conversations(6));
+    scene.job("lora: {r: 4, use_dora: true, target_modules: [q_proj]}\n");
+    scene.train();
+    let export = format!("model export {} --to out --for vllm", scene.register());
+    let refused = scene.env.run(&export);
+    assert_eq!(refused.code, Some(2), "{refused}");
+    assert!(refused.stderr.contains("DoRA"), "{refused}");
+}
+
 // peft#1959.
 #[test]
 fn complaint_8_target_modules_matched_nothing_and_training_went_on() {
@@ -407,6 +444,37 @@ fn complaint_11_a_typo_in_the_configuration_was_ignored() {
     }
 }
 
+// peft#2892, trl#4416.
+#[test]
+fn complaint_12_what_was_saved_was_empty_or_not_a_number() {
+    let scene = Scene::new(&conversations(6));
+    let fails = |more: &str, says: &str| {
+        scene.job(more);
+        let failed = scene.env.run("train job.yaml");
+        assert!(![Some(0), Some(2)].contains(&failed.code), "{failed}");
+        assert!(failed.stderr.contains(says), "{failed}");
+    };
+    // One step with a rate of zero: the factors B are what they were, which is nothing.
+    fails(
+        "max_steps: 1\nlr_scheduler: {name: constant, warmup_steps: 1}\n",
+        "every lora_B of the adapter is zero",
+    );
+    fails(
+        "optimizer: {learning_rate: 1.0e+38}\nmax_grad_norm: 0\nlr_scheduler: {name: constant, warmup_steps: 0}\n",
+        "not finite",
+    );
+    // Neither left anything that looks like a result.
+    for run in scene.runs() {
+        assert!(!run.join("adapter").exists() && !run.join("run.json").exists());
+    }
+    let listed = scene.env.run("run list --format json").ok().json();
+    let states = listed["runs"].as_array().unwrap().iter();
+    assert!(
+        states.into_iter().all(|run| run["state"] == "interrupted"),
+        "{listed}"
+    );
+}
+
 // peft#2415, peft#1457.
 #[test]
 fn complaint_13_tokenizer_and_model_did_not_fit() {
@@ -438,6 +506,29 @@ fn complaint_13_tokenizer_and_model_did_not_fit() {
     let tokenizer = fs::read(fixture().join("tokenizer.json")).unwrap();
     let digest = retune::digest::Digest::of(&tokenizer).to_string();
     assert_eq!(record["tokenizer"], digest.as_str());
+}
+
+// peft#1043, unsloth-zoo#810.
+#[test]
+fn complaint_14_the_merged_model_drifted_from_base_and_adapter() {
+    let scene = Scene::new(&conversations(6));
+    scene.job("lora: {r: 4, alpha: 8, use_dora: true}\n");
+    scene.train();
+    let version = scene.register();
+    let export = format!("model export {version} --to merged --merged --format json");
+    let merged = scene.env.run(&export).ok().json();
+    let drift = &merged["drift"];
+    let (apart, largest) = (
+        drift["largest_difference"].as_f64().unwrap(),
+        drift["largest_logit"].as_f64().unwrap(),
+    );
+    // Some thousand roundings of f32.
+    assert!(apart <= 1e-4 * largest.max(1.0), "{drift}");
+    // It is made of the base that the adapter was trained on, and of no other.
+    let text = fs::read_to_string(scene.env.path("merged/retune.json")).unwrap();
+    let made: Value = serde_json::from_str(&text).unwrap();
+    let record: Value = serde_json::from_slice(&scene.adapter("retune.json")).unwrap();
+    assert_eq!(made["base"], record["base"]);
 }
 
 // peft#1567, transformers#29849.
