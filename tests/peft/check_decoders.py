@@ -5,7 +5,7 @@
 
 For plain LoRA, rsLoRA, DoRA, patterns and modules trained whole, retune's own logits (`it print_logits`) are compared with those of
 the base and the adapter in PEFT, and with those of the merged checkpoint in transformers; for `adapter: full` with those of the
-checkpoint. Everything is f32 on the CPU. Ends with 0 when every logit agrees within the tolerance, else with 1.
+checkpoint. Everything is f32 on the CPU, merges of bases in bf16 too. Ends with 0 when every logit agrees within the tolerance, else with 1.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def check(args: argparse.Namespace, project: Path, name: str, trained: str) -> l
     shown = json.loads(run("train", "job.yaml", "--format", "json"))
     (folder,) = (project / ".retune/runs").iterdir()
     version = run("model", "register", "tiny", "--run", folder.name).strip().removeprefix("registered ")
-    run("model", "export", version, "--to", "merged", "--merged")
+    # A merge is stored as the base is, and rounded so; in f32 the merge itself is compared.
+    run("model", "export", version, "--to", "merged", "--merged", *([] if name == "full" else ["--dtype", "f32"]))
     assert shown["record"]["end"] == "completed"
     own = printed(args, project, folder)
     merged = AutoModelForCausalLM.from_pretrained(project / "merged", dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
