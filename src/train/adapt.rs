@@ -3,17 +3,19 @@
 use std::path::Path;
 
 use super::error::TrainError;
-use super::job::{Job, Task};
-use super::prepare::{Prepared, setup};
+use super::job::Task;
+use super::prepare::Prepared;
+use super::rows::Rows;
 use super::start::RunStart;
 use super::trainer::Inputs;
 use crate::adapter::{Adapter, AdapterConfig, AdapterTask, BaseReference, RetuneRecord};
 use crate::base::chat::ChatTemplate;
-use crate::base::network::Model;
 use crate::store::Tree;
 
-/// Rows on which the written adapter must compute what the trained network computes.
+/// The written adapter must compute what the trained network computes: on the first rows, at most so many …
 const PROBES: usize = 8;
+/// … and no further one when they have so many tokens.
+const PROBE_TOKENS: usize = 512;
 
 /// Writes the adapter to `dir`, reads it back, compares values and losses bit by bit, and puts the files into the store.
 ///
@@ -30,7 +32,7 @@ pub(super) fn export(
     }
     let written = Adapter::read_dir(dir)?;
     adapter.compare(&written)?;
-    compare_losses(&start.job, prepared, &written)?;
+    compare_losses(prepared, &written)?;
     let names: Vec<String> = adapter
         .files()?
         .iter()
@@ -83,13 +85,11 @@ fn adapter(prepared: &Prepared, start: &RunStart, inputs: &Inputs<'_>) -> Adapte
     }
 }
 
-fn compare_losses(job: &Job, prepared: &Prepared, written: &Adapter) -> Result<(), TrainError> {
-    let spec = written.config.spec();
-    let labels = written.record.labels.len();
-    let setup = setup(job, &spec, labels, prepared.pooling);
-    let again = Model::load_trained(&prepared.checkpoint, &setup, &written.tensors)?;
-    let rows: Vec<usize> = (0..prepared.train.count().min(PROBES)).collect();
-    let batch = prepared.train.batch(&rows);
+fn compare_losses(prepared: &Prepared, written: &Adapter) -> Result<(), TrainError> {
+    let again = prepared
+        .model
+        .with_adapter(&written.config.spec(), &written.tensors)?;
+    let batch = prepared.train.batch(&probes(&prepared.train));
     let bits = |losses: Vec<f32>| losses.into_iter().map(f32::to_bits).collect::<Vec<_>>();
     let (trained, read) = (
         prepared.model.token_losses(&batch)?,
@@ -99,4 +99,14 @@ fn compare_losses(job: &Job, prepared: &Prepared, written: &Adapter) -> Result<(
         true => Ok(()),
         false => Err(TrainError::Unfaithful),
     }
+}
+
+fn probes(rows: &Rows) -> Vec<usize> {
+    let mut tokens = 0;
+    let first = (0..rows.count().min(PROBES)).take_while(|row| {
+        let more = tokens < PROBE_TOKENS;
+        tokens += rows.ids[*row].len();
+        more
+    });
+    first.collect()
 }
