@@ -9,8 +9,8 @@ Cases: `minilm` trains a classifier on Banking77. `smol` and `qwen` have the sha
 random weights, which this script makes under `--work`; `-1x512` and `-8x256` are rows times tokens, `-checkpointing` keeps
 few hidden states, `-forward` only computes losses. LoRA r 8 on all linear layers throughout.
 
-`examples/s` and `tokens/s` count real rows and tokens of the loop itself: loading and tokenising are left out, and the
-PyTorch sides' first steps too. `start s` is the rest of the process, `peak MB` its largest resident set. A row that a side
+`examples/s` and `tokens/s` count real rows and tokens of the loop itself: loading and tokenising are left out, and every
+side's first steps too. `start s` is the rest of the process, `peak MB` its largest resident set. A row that a side
 cannot run says why.
 """
 
@@ -30,6 +30,7 @@ import time
 from pathlib import Path
 
 SEED = 42
+WARM_UP = {"classifier": 3, "decoder": 1}  # steps that are not timed
 RANK, ALPHA = 8, 16
 SHAPES = {  # transformers' names
     "smol": dict(model_type="llama", hidden_size=576, num_attention_heads=9, num_key_value_heads=3, intermediate_size=1536,
@@ -178,25 +179,33 @@ def run_retune(args: argparse.Namespace, case: str, bf16: bool) -> dict[str, flo
         started = time.monotonic()
         totals = json.loads(retune("train", folder / "job.yaml", "--format", "json"))["record"]["totals"]
         wall = time.monotonic() - started
+        peak = totals["peak_memory_bytes"] / 1e6
         if case.endswith("-forward"):
-            return {**forward_speed(Shape(case), folder), "peak": totals["peak_memory_bytes"] / 1e6, "start": math.nan}
-    return {
-        "examples": float(totals["examples_per_second"]),
-        "tokens": float(totals["tokens_per_second"]),
-        "peak": totals["peak_memory_bytes"] / 1e6,
-        "start": wall - float(totals["wall_seconds"]),
-    }
+            return {**forward_speed(Shape(case), folder), "peak": peak, "start": math.nan}
+        warm_up = WARM_UP["classifier" if case == "minilm" else "decoder"]
+        return {**training_speed(folder, warm_up), "peak": peak, "start": wall - float(totals["wall_seconds"])}
+
+
+def training_speed(folder: Path, warm_up: int) -> dict[str, float]:
+    steps = [line for line in metrics(folder) if line["event"] == "step"][warm_up:]
+    seconds = sum(step["seconds"] for step in steps)
+    return {"examples": sum(step["rows"] for step in steps) / seconds, "tokens": sum(step["tokens"] for step in steps) / seconds}
+
+
+def metrics(folder: Path) -> list[dict]:
+    (log,) = folder.rglob("metrics.jsonl")
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
 def classifier_job(args: argparse.Namespace) -> tuple[Path, list, str]:
     targets = "all-linear" if args.targets == "all-linear" else "[" + args.targets + "]"
-    job = JOB.format(task="seq_cls", longest=args.longest, rank=RANK, alpha=ALPHA, targets=targets, rate=2e-3, batch=args.batch, steps=args.steps)
+    job = JOB.format(task="seq_cls", longest=args.longest, rank=RANK, alpha=ALPHA, targets=targets, rate=2e-3, batch=args.batch, steps=WARM_UP["classifier"] + args.steps)
     return args.minilm, ["--train", args.banking77], job + f"pooling: {args.pooling}\non_overlong: truncate_right\n"
 
 
 def decoder_job(args: argparse.Namespace, shape: Shape, folder: Path) -> tuple[Path, list, str]:
     draw = random.Random(SEED)
-    steps = 1 if shape.forward else max(2, args.steps // 10)
+    steps = 1 if shape.forward else WARM_UP["decoder"] + max(2, args.steps // 10)
     splits = {"train": shape.rows * steps, "validation": shape.rows * max(2, args.steps // 10) if shape.forward else 0}
     data: list = []
     for split, rows in splits.items():
@@ -212,9 +221,7 @@ def decoder_job(args: argparse.Namespace, shape: Shape, folder: Path) -> tuple[P
 
 def forward_speed(shape: Shape, folder: Path) -> dict[str, float]:
     """From the evaluation after the only step."""
-    logs = list(folder.rglob("metrics.jsonl"))
-    lines = [json.loads(line) for line in logs[0].read_text(encoding="utf-8").splitlines()]
-    seconds = next(line["seconds"] for line in lines if "best" in line)
+    seconds = next(line["seconds"] for line in metrics(folder) if "best" in line)
     rows = len((folder / "validation.jsonl").read_text(encoding="utf-8").splitlines())
     return {"examples": rows / seconds, "tokens": rows * shape.length / seconds}
 
@@ -301,7 +308,7 @@ def classifier_steps(args: argparse.Namespace, bf16: bool, padded: bool):
             loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
         update(loss)
 
-    return batches_of(rows, args.batch, not padded), step, 3, args.steps
+    return batches_of(rows, args.batch, not padded), step, WARM_UP["classifier"], args.steps
 
 
 def decoder_steps(args: argparse.Namespace, shape: Shape, bf16: bool):
@@ -328,7 +335,7 @@ def decoder_steps(args: argparse.Namespace, shape: Shape, bf16: bool):
     draw = random.Random(SEED)
     rows = (Row(draw.randrange(2, shape.vocabulary) for _ in range(shape.length)) for _ in iter(int, 1))
     batches = ([next(rows) for _ in range(shape.rows)] for _ in iter(int, 1))
-    return batches, step, 1, max(2, args.steps // 10)
+    return batches, step, WARM_UP["decoder"], max(2, args.steps // 10)
 
 
 def updater(model, rate: float):

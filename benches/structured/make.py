@@ -5,7 +5,7 @@
 
 Writes OUT/base (a Llama of 1.1 million random weights and a byte-level tokenizer of 1,024 tokens, trained on the training texts) and
 OUT/{train,validation}.jsonl for job.yaml: prompt = the text, completion = {"intent": …, "slots": [names]}. SNIPS is CC0 (sonos/nlu-benchmark); test.jsonl is
-the validation split here.
+the validation split here, without the texts that stand in train.jsonl too.
 """
 import json
 import pathlib
@@ -29,6 +29,8 @@ def rows(name):
 
 
 splits = {"train": list(rows("train.jsonl")), "validation": list(rows("test.jsonl"))}
+learned = {item["prompt"] for item in splits["train"]}
+splits["validation"] = [item for item in splits["validation"] if item["prompt"] not in learned]
 for name, items in splits.items():
     text = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items if item["prompt"].strip())
     (out / f"{name}.jsonl").write_text(text)

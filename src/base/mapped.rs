@@ -20,6 +20,13 @@ impl Mapped {
         // A file that shrinks ends the process with SIGBUS; it cannot corrupt memory.
         unsafe { memmap2::Mmap::map(&file) }.map(Self)
     }
+
+    /// Gives back the memory of what was read so far; it is read from the file again when it is looked at again.
+    pub(crate) fn forget(&self) {
+        // SAFETY: the map is read-only and of a file, so no page holds anything that the file does not.
+        // That the system does not take the advice costs memory only.
+        let _ = unsafe { self.0.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    }
 }
 
 impl Deref for Mapped {

@@ -92,6 +92,11 @@ impl Weights {
         self.finite(name, &row)
     }
 
+    /// Gives back the memory of what was read so far: what was read is a copy.
+    pub fn forget(&self) {
+        self.shards.iter().for_each(Mapped::forget);
+    }
+
     /// Whether there is a tensor of that name.
     pub fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::error::TrainError;
-use super::job::{Job, Task};
-use super::prepare::{Prepared, setup};
+use super::job::Task;
+use super::prepare::Prepared;
+use super::rows::Rows;
 use super::start::RunStart;
 use super::trainer::Inputs;
 use crate::adapter::{Adapter, AdapterConfig, AdapterTask, BaseReference, RetuneRecord};
@@ -14,8 +15,10 @@ use crate::base::network::Model;
 use crate::digest::Digest;
 use crate::store::Tree;
 
-/// Rows on which the written adapter must compute what the trained network computes.
+/// The written adapter must compute what the trained network computes: on the first rows, at most so many …
 const PROBES: usize = 8;
+/// … and no further one when they have so many tokens.
+const PROBE_TOKENS: usize = 512;
 
 /// Writes the adapter to `dir`, reads it back, compares values and losses bit by bit, and puts the files into the store.
 ///
@@ -33,7 +36,7 @@ pub(super) fn export(
     }
     let written = Adapter::read_dir(dir)?;
     adapter.compare(&written)?;
-    compare_losses(&start.job, prepared, &written)?;
+    compare_losses(prepared, &written)?;
     let names: Vec<String> = adapter
         .files()?
         .iter()
@@ -96,18 +99,16 @@ pub(super) fn record(
     }
 }
 
-fn compare_losses(job: &Job, prepared: &Prepared, written: &Adapter) -> Result<(), TrainError> {
-    let spec = written.config.spec();
-    let labels = written.record.labels.len();
-    let setup = setup(job, Some(&spec), labels, prepared.pooling);
-    let again = Model::load_trained(&prepared.checkpoint, &setup, &written.tensors)?;
+fn compare_losses(prepared: &Prepared, written: &Adapter) -> Result<(), TrainError> {
+    let again = prepared
+        .model
+        .with_adapter(&written.config.spec(), &written.tensors)?;
     compare_models(prepared, &again)
 }
 
 /// Whether a model that was read back has the losses of the trained one, bit by bit.
 pub(super) fn compare_models(prepared: &Prepared, again: &Model) -> Result<(), TrainError> {
-    let rows: Vec<usize> = (0..prepared.train.count().min(PROBES)).collect();
-    let batch = prepared.train.batch(&rows);
+    let batch = prepared.train.batch(&probes(&prepared.train));
     let bits = |losses: Vec<f32>| losses.into_iter().map(f32::to_bits).collect::<Vec<_>>();
     let (trained, read) = (
         prepared.model.token_losses(&batch)?,
@@ -117,4 +118,14 @@ pub(super) fn compare_models(prepared: &Prepared, again: &Model) -> Result<(), T
         true => Ok(()),
         false => Err(TrainError::Unfaithful),
     }
+}
+
+fn probes(rows: &Rows) -> Vec<usize> {
+    let mut tokens = 0;
+    let first = (0..rows.count().min(PROBES)).take_while(|row| {
+        let more = tokens < PROBE_TOKENS;
+        tokens += rows.ids[*row].len();
+        more
+    });
+    first.collect()
 }

@@ -45,6 +45,7 @@ pub(super) fn load(
     let final_norm = layout.final_norm()?;
     let task = layout.task(task, words)?;
     let embeddings = layout.embeddings(words, &task)?;
+    layout.source.weights.forget();
     Ok(Body {
         config: layout.config,
         source: layout.source,
