@@ -10,6 +10,7 @@ use super::workspace::Workspace;
 use crate::dataset::{self, DatasetError};
 use crate::digest::Digest;
 use crate::eval::Subject;
+use crate::name::TenantName;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
 use crate::train::{
@@ -76,6 +77,8 @@ pub struct JobInputs {
     pub dataset: dataset::DatasetManifest,
     /// The examples' identity.
     pub dataset_id: dataset::DatasetId,
+    /// Whose the examples are; none: nobody's in particular.
+    pub tenants: Vec<TenantName>,
 }
 
 /// Looks up the base and the dataset that a job names.
@@ -87,13 +90,30 @@ pub fn job_inputs(workspace: &Workspace<'_>, job: &Job) -> Result<JobInputs, Tra
                 find_dataset(workspace, name, version.as_deref())?;
             (id, manifest)
         }
-        DatasetRef::Id(id) => (*id, dataset::load(&workspace.store, id)?),
+        DatasetRef::Id(id) => {
+            workspace.tenant().require_dataset(&id.digest())?;
+            (*id, dataset::load(&workspace.store, id)?)
+        }
     };
+    let owner = (!dataset.shared).then(|| workspace.tenant.clone());
     Ok(JobInputs {
         base,
         dataset,
         dataset_id,
+        tenants: owner.into_iter().collect(),
     })
+}
+
+/// Refuses a run on the data of another tenant, such as one that was begun before the project became this tenant's.
+fn check_owner(
+    workspace: &Workspace<'_>,
+    run: RunId,
+    start: &RunStart,
+) -> Result<(), RegistryError> {
+    let what = || format!("run {}", run.short());
+    workspace
+        .tenant()
+        .check_data(start.tenants.as_deref(), what)
 }
 
 /// Trains a job, unless a run of exactly this job, data, base and tool version is there: a completed one is the answer, an
@@ -114,7 +134,10 @@ pub fn train(workspace: &Workspace<'_>, job: &Job) -> Result<Trained, TrainActEr
             // Killed between the end of training and its record in the registry.
             RunState::Complete(record) => finish(workspace, run.start, *record),
             RunState::Running(_) => Err(TrainError::Busy(run.id).into()),
-            RunState::Interrupted(_) => fit::resume(workspace, &inputs, run.dir.path()),
+            RunState::Interrupted(_) => {
+                check_owner(workspace, run.id, &run.start)?;
+                fit::resume(workspace, &inputs, run.dir.path())
+            }
         },
         None => fit::start(workspace, &inputs, job),
     }
@@ -138,6 +161,7 @@ pub fn resume(workspace: &Workspace<'_>, run: &str) -> Result<Trained, TrainActE
     let Some(found) = matching.pop() else {
         return Err(TrainError::NotARun(workspace.runs.join(run)).into());
     };
+    check_owner(workspace, found.id, &found.start)?;
     let inputs = job_inputs(workspace, &found.start.job)?;
     match found.state {
         RunState::Complete(record) => finish(workspace, found.start, *record),
@@ -185,6 +209,7 @@ fn finish(
     start: RunStart,
     record: RunRecord,
 ) -> Result<Trained, TrainActError> {
+    check_owner(workspace, record.run, &start)?;
     let document = record.encode()?;
     let runs = workspace.tenant();
     let added = runs
@@ -240,6 +265,7 @@ mod fit {
             store: &workspace.store,
             base: &inputs.base.manifest,
             dataset: &inputs.dataset,
+            tenants: &inputs.tenants,
             runs: &workspace.runs,
             tool: workspace.tool,
             machine: workspace.machine,

@@ -10,6 +10,7 @@ use crate::base::BaseId;
 use crate::dataset::DatasetId;
 use crate::digest::Digest;
 use crate::document::canonical;
+use crate::name::TenantName;
 use crate::time::Timestamp;
 
 crate::typed_id!(
@@ -30,6 +31,9 @@ pub struct RunStart {
     pub job_digest: Digest,
     /// The examples.
     pub dataset: DatasetId,
+    /// Whose the examples are; none: nobody's in particular. Runs of before this was recorded lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<Vec<TenantName>>,
     /// The frozen model.
     pub base: BaseId,
     /// The version of this tool.

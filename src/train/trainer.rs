@@ -24,6 +24,7 @@ use crate::dataset::DatasetManifest;
 use crate::digest::Digest;
 use crate::document::Decimal;
 use crate::fsio::{self, Lock};
+use crate::name::TenantName;
 use crate::progress::{Event, Reporter, Unit};
 use crate::store::Store;
 
@@ -35,6 +36,8 @@ pub struct Inputs<'a> {
     pub base: &'a BaseManifest,
     /// The examples that the job names.
     pub dataset: &'a DatasetManifest,
+    /// Whose the examples are; none: nobody's in particular.
+    pub tenants: &'a [TenantName],
     /// The directory that all runs are in.
     pub runs: &'a Path,
     /// The version of this tool.
@@ -95,6 +98,7 @@ pub fn start(
         job: job.clone(),
         job_digest: job.digest()?,
         dataset: inputs.dataset.id()?,
+        tenants: Some(inputs.tenants.to_vec()),
         base: inputs.base.id(),
         tool: inputs.tool.to_owned(),
         machine: inputs.machine.class.clone(),

@@ -48,7 +48,7 @@ fn describe(env: &Env, path: &[&str], page: &mut String) {
     }
 }
 
-fn subcommands(help: &str) -> Vec<String> {
+pub(crate) fn subcommands(help: &str) -> Vec<String> {
     let Some((_, rest)) = help.split_once("\nCommands:\n") else {
         return Vec::new();
     };

@@ -20,6 +20,8 @@ mod pipelines;
 mod registry;
 mod schemas;
 mod support;
+mod sync;
+mod tenants;
 #[cfg(feature = "train")]
 mod text;
 #[cfg(feature = "train")]

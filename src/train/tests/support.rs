@@ -115,6 +115,7 @@ impl Project {
             store: &self.store,
             base: &self.base,
             dataset: &self.dataset,
+            tenants: &[],
             runs: &self.runs(),
             tool: self.tool,
             machine: &machine,
