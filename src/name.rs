@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub const MAX_LEN: usize = 63;
 
 /// Words with a meaning of their own in paths, in git or on some file system.
-const RESERVED: [&str; 12] = [
-    "head", "con", "prn", "aux", "nul", "com1", "lpt1", "latest", "none", "null", "true", "false",
+const RESERVED: [&str; 10] = [
+    "head", "con", "prn", "aux", "nul", "latest", "none", "null", "true", "false",
 ];
 
 /// Why a text is not a name.
@@ -37,8 +37,19 @@ fn check(text: &str) -> Result<(), &'static str> {
         _ if text.contains("..") => Err("it holds '..'"),
         _ if text.ends_with(".lock") || text.ends_with('.') => Err("it ends with '.lock' or '.'"),
         _ if RESERVED.contains(&text) => Err("the word is reserved"),
+        _ if is_device(text) => Err("it is the name of a device on Windows"),
         _ => Ok(()),
     }
+}
+
+/// Windows opens a device under these names, whatever ending they have.
+fn is_device(text: &str) -> bool {
+    let stem = text.split('.').next().unwrap_or_default();
+    let numbered = |word: &str| {
+        let number = stem.strip_prefix(word);
+        number.is_some_and(|digit| digit.len() == 1 && digit.bytes().all(|c| c.is_ascii_digit()))
+    };
+    matches!(stem, "con" | "prn" | "aux" | "nul") || numbered("com") || numbered("lpt")
 }
 
 macro_rules! name {
@@ -122,7 +133,15 @@ mod tests {
 
     #[test]
     fn accepts_plain_names() {
-        for good in ["a", "support", "qwen2.5-0.5b", "x_1", &"a".repeat(MAX_LEN)] {
+        for good in [
+            "a",
+            "support",
+            "qwen2.5-0.5b",
+            "x_1",
+            "com10",
+            "console",
+            &"a".repeat(MAX_LEN),
+        ] {
             assert!(good.parse::<ModelName>().is_ok(), "{good}");
         }
     }
@@ -131,8 +150,27 @@ mod tests {
     fn refuses_everything_else() {
         let long = "a".repeat(MAX_LEN + 1);
         for bad in [
-            "", "Support", "-x", ".x", "a..b", "a.lock", "a.", "a/b", "a b", "é", "head", "latest",
-            "a\0", &long,
+            "",
+            "Support",
+            "-x",
+            ".x",
+            "a..b",
+            "a.lock",
+            "a.",
+            "a/b",
+            "a b",
+            "é",
+            "head",
+            "latest",
+            "a\0",
+            "com7",
+            "lpt0.x",
+            "nul.model",
+            "a\u{202e}b",
+            "a\u{301}",
+            "..",
+            "a\n",
+            &long,
         ] {
             assert!(bad.parse::<ModelName>().is_err(), "{bad:?}");
         }

@@ -11,6 +11,9 @@ use super::{AdapterError, ExcludeModules, Init, LoraSpec, TargetModules};
 pub(super) const CONFIG: &str = "adapter_config.json";
 
 /// Every key with the default of PEFT's `LoraConfig`, as it is written.
+/// The largest configuration that is still parsed.
+const MAX_BYTES: usize = 16 << 20;
+
 fn defaults() -> BTreeMap<String, Value> {
     let Value::Object(map) = json!({
         "alora_invocation_tokens": null,
@@ -127,6 +130,10 @@ impl AdapterConfig {
     /// Stricter than PEFT where PEFT only warns: a value without code here, or a key that PEFT 0.21.2 does not have, is
     /// an error that names it, unless the key is off (null, false, empty); then it is in [`ignored`](Self::ignored).
     pub fn parse(bytes: &[u8]) -> Result<Self, AdapterError> {
+        if bytes.len() > MAX_BYTES {
+            let why = format!("{} bytes is more than the {MAX_BYTES} allowed", bytes.len());
+            return Err(AdapterError::Config(why));
+        }
         let found: BTreeMap<String, Value> = serde_json::from_slice(bytes)
             .map_err(|error| AdapterError::Config(error.to_string()))?;
         check_type(found.get("peft_type"))?;
@@ -423,6 +430,20 @@ mod tests {
     /// Written by PEFT 0.21.2 (tests/fixtures/parity).
     const PEFT: &str =
         include_str!("../../tests/fixtures/parity/bert/adapters/qv/adapter_config.json");
+
+    #[test]
+    fn absurd_sizes_and_depths_are_refused() {
+        let deep = format!("{{\"x\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        for (text, fault) in [
+            (deep, "recursion limit"),
+            (" ".repeat(MAX_BYTES + 1), "bytes is more than the"),
+        ] {
+            let error = AdapterConfig::parse(text.as_bytes())
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(fault), "{error}");
+        }
+    }
 
     #[test]
     fn writes_the_bytes_that_peft_writes() {

@@ -29,6 +29,8 @@ pub struct Options {
     pub columns: Columns,
     /// Whether columns that are no field are left unread; otherwise each is a fault.
     pub ignore_extra_columns: bool,
+    /// Whether the rows are nobody's in particular: models of every tenant may be trained on them.
+    pub shared: bool,
 }
 
 /// Checks every row of the files, then stores the files and a manifest.
@@ -71,6 +73,7 @@ pub fn inspect(
         splits: BTreeMap::new(),
         labels: BTreeSet::new(),
         faults: RowFaults::default(),
+        shared: options.shared,
         reporter,
     };
     let mut seen = BTreeSet::new();
@@ -90,6 +93,7 @@ struct Import<'a> {
     splits: BTreeMap<SplitName, Split>,
     labels: BTreeSet<String>,
     faults: RowFaults,
+    shared: bool,
     reporter: &'a dyn Reporter,
 }
 
@@ -200,6 +204,7 @@ impl Import<'_> {
             labels: self.labels.into_iter().collect(),
             columns: self.shape.columns,
             ignored: self.shape.extras.ignored.into_iter().collect(),
+            shared: self.shared,
         })
     }
 }

@@ -36,6 +36,9 @@ pub struct DatasetManifest {
     /// Columns that are there and are not read, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<String>,
+    /// Whether models of every tenant may be trained on it; otherwise it belongs to the tenant that recorded it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 
 /// One file of a dataset.

@@ -78,6 +78,7 @@ fn columns(chosen: &[(Field, &str)]) -> Options {
     Options {
         columns: Columns::new(chosen).unwrap(),
         ignore_extra_columns: false,
+        ..Options::default()
     }
 }
 

@@ -13,6 +13,9 @@ use crate::fsio;
 /// Files larger than this are refused: nobody writes such a file by hand.
 const MAX_BYTES: usize = 1 << 20;
 
+/// More brackets than these are not opened inside each other.
+const MAX_DEPTH: usize = 256;
+
 /// The text of a YAML file that a person wrote, able to say on which line a key stands.
 pub struct Source {
     path: PathBuf,
@@ -68,6 +71,10 @@ impl Source {
     /// All unknown keys are reported together, each with a did-you-mean; a wrong type or a missing key is
     /// reported with them. Duplicate keys and more than one YAML document are faults.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Faults> {
+        if nests_too_deep(&self.text) {
+            let message = format!("more than {MAX_DEPTH} lists and maps lie inside each other");
+            return Err(self.fault_without_line(message).into());
+        }
         let mut value: Value = serde_yaml::from_str(&self.text).map_err(|e| Fault {
             file: self.path.clone(),
             line: e.location().map(|l| l.line()),
@@ -107,6 +114,15 @@ impl Source {
         }
     }
 
+    fn fault_without_line(&self, message: String) -> Fault {
+        Fault {
+            file: self.path.clone(),
+            line: None,
+            key: String::new(),
+            message,
+        }
+    }
+
     /// The line, from 1, on which a key path stands; the nearest parent's where the key is absent.
     pub fn line_of(&self, key: &str) -> Option<usize> {
         let documents = MarkedYaml::load_from_str(&self.text).ok()?;
@@ -142,6 +158,19 @@ impl Source {
         }
         line
     }
+}
+
+/// Whether brackets lie deeper inside each other than anybody writes them. The parser's time grows with the square of it.
+fn nests_too_deep(text: &str) -> bool {
+    let mut depth = 0_usize;
+    text.bytes().any(|byte| {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > MAX_DEPTH
+    })
 }
 
 fn is_text(node: &MarkedYaml<'_>, text: &str) -> bool {
@@ -294,6 +323,27 @@ mod tests {
             ["job.yaml:3: lora.rank: invalid type: string \"eight\", expected usize"]
         );
         assert_eq!(faults("name: x\n"), ["job.yaml: missing field `lora`"]);
+    }
+
+    #[test]
+    fn bombs_end_quickly() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..30 {
+            let below = format!("*a{}, ", level - 1).repeat(10);
+            bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+        }
+        let deep = format!("name: {}{}\n", "[".repeat(100_000), "]".repeat(100_000));
+        let began = std::time::Instant::now();
+        for text in [
+            bomb,
+            deep,
+            "name: *nobody\n".to_owned(),
+            "&a name: *a\n".to_owned(),
+        ] {
+            let found = faults(&text);
+            assert!(found[0].starts_with("job.yaml"), "{found:?}");
+        }
+        assert!(began.elapsed().as_secs() < 5);
     }
 
     #[test]

@@ -31,6 +31,24 @@ pub enum GitError {
     /// The directory belongs to another user, and git's `safe.directory` does not list it.
     #[error("git repository {} belongs to another user", .0.display())]
     ForeignOwner(PathBuf),
+    /// Another repository could not be reached, or did not do what it was asked.
+    #[error("cannot {action} {remote}: {message}")]
+    Remote {
+        /// What was being done, such as `fetch from`.
+        action: String,
+        /// Where it is.
+        remote: String,
+        /// What git said.
+        message: String,
+    },
+    /// A repository holds what is not taken over.
+    #[error("git repository {} is not taken over: {why}", repository.display())]
+    Hostile {
+        /// The repository.
+        repository: PathBuf,
+        /// What it holds.
+        why: String,
+    },
     /// The file system refused.
     #[error(transparent)]
     File(#[from] FileError),

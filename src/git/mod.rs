@@ -13,7 +13,10 @@ mod object;
 mod program;
 mod range;
 mod reference;
+mod remote;
+mod replay;
 mod repository;
+mod take;
 
 #[cfg(test)]
 mod tests;
@@ -27,4 +30,7 @@ pub use index::{BlobId, TreeFile};
 pub use object::{Entry, EntryKind, ObjectId};
 pub use range::PushedRef;
 pub use reference::Advance;
+pub use remote::{Remote, RemoteError};
+pub use replay::Change;
 pub use repository::Repository;
+pub use take::Limits;

@@ -21,7 +21,7 @@ pub struct Entry {
 
 /// Names a blob or a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ObjectId(Oid);
+pub struct ObjectId(pub(super) Oid);
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,7 +137,7 @@ impl Repository {
         Ok(one == other)
     }
 
-    fn entry(
+    pub(super) fn entry(
         &self,
         commit: CommitId,
         path: &str,

@@ -152,7 +152,7 @@ fn anchor_version(workspace: &Workspace<'_>, text: &str) -> Result<Version, Judg
     let reference: ModelRef = text
         .parse()
         .map_err(|error: ParseReferenceError| JudgeError::Anchor(error.to_string()))?;
-    Ok(workspace.tenant_of(&reference).resolve(&reference)?)
+    Ok(workspace.tenant_of(&reference)?.resolve(&reference)?)
 }
 
 /// What is asked, by digests: the same again is the same decision.

@@ -158,7 +158,7 @@ pub fn plan_migration(
     deadline: Option<Timestamp>,
     consumers: Vec<String>,
 ) -> Result<Migration, MigrationError> {
-    let tenant = workspace.tenant_of(to);
+    let tenant = workspace.tenant_of(to)?;
     let version = tenant.resolve(to)?;
     let mut planned = Vec::new();
     for (alias, soak_days) in steps {
@@ -232,7 +232,7 @@ impl Migration {
 
     /// Where it stands.
     pub fn status(&self, workspace: &Workspace<'_>) -> Result<MigrationStatus, MigrationError> {
-        let tenant = self.tenant(workspace);
+        let tenant = self.tenant(workspace)?;
         let recorded = tenant.migration(&self.plan.model, &self.text)?;
         let mut steps = Vec::new();
         let mut before: Option<(Timestamp, u32)> = None;
@@ -344,7 +344,7 @@ impl Migration {
         }
         // From here on nobody goes on with it.
         self.record(workspace, MigrationState::Aborted)?;
-        let tenant = self.tenant(workspace);
+        let tenant = self.tenant(workspace)?;
         let model = &self.plan.model;
         for step in self.plan.steps.iter().rev() {
             if !self.moved(&tenant, step)? {
@@ -385,7 +385,7 @@ impl Migration {
         workspace: &Workspace<'_>,
         state: MigrationState,
     ) -> Result<(), MigrationError> {
-        let tenant = self.tenant(workspace);
+        let tenant = self.tenant(workspace)?;
         let added = tenant.record_migration(&self.plan.model, &self.text, state, &workspace.act)?;
         match added.record.state {
             found if found == state => Ok(()),
@@ -394,8 +394,8 @@ impl Migration {
         }
     }
 
-    fn tenant<'w>(&self, workspace: &'w Workspace<'_>) -> Tenant<'w> {
-        workspace.registry.tenant(&self.plan.tenant)
+    fn tenant<'w>(&self, workspace: &'w Workspace<'_>) -> Result<Tenant<'w>, RegistryError> {
+        workspace.tenant_of(&self.version(&self.plan.to))
     }
 
     fn version(&self, label: &VersionLabel) -> ModelRef {

@@ -75,7 +75,7 @@ pub fn pin(
     if let Asked::Alias(_) = ask.asked {
         // An alias that does not exist is a typing mistake, and better found now.
         workspace
-            .tenant_of(&ask.reference())
+            .tenant_of(&ask.reference())?
             .resolve(&ask.reference())?;
     }
     let file = LockFile::read(root)?;
@@ -150,16 +150,18 @@ pub fn pin_answers(
         return Ok(BTreeMap::new());
     };
     let answer = |(name, pin): (&PinName, &Pin)| {
+        let what = || format!("model {}", pin.ask.model);
+        let tenant = registry.tenant_for(&project.tenant, Some(&pin.ask.tenant), what)?;
         let fixed = ModelRef {
             selector: Selector::Version(pin.got.version.clone()),
             ..pin.ask.reference()
         };
-        let version = found(registry, &fixed)?;
+        let version = found(&tenant, &fixed)?;
         let over = match &version {
-            Some(version) => over(&registry.tenant(&pin.ask.tenant), version, now)?,
+            Some(version) => over(&tenant, version, now)?,
             None => None,
         };
-        let newest = found(registry, &pin.ask.reference())?.map(|version| version.label);
+        let newest = found(&tenant, &pin.ask.reference())?.map(|version| version.label);
         let answer = Answer {
             locked: version.map(|version| resolved(&version, project)),
             newest,
@@ -170,12 +172,9 @@ pub fn pin_answers(
     lock.pins.iter().map(answer).collect()
 }
 
-/// The version behind a reference with its tenant; `None` when there is no such tenant, model, alias or version.
-fn found(registry: &Registry, reference: &ModelRef) -> Result<Option<Version>, RegistryError> {
-    let Some(tenant) = &reference.tenant else {
-        return Ok(None);
-    };
-    match registry.tenant(tenant).resolve(reference) {
+/// The version behind a reference; `None` when there is no such model, alias or version.
+fn found(tenant: &Tenant<'_>, reference: &ModelRef) -> Result<Option<Version>, RegistryError> {
+    match tenant.resolve(reference) {
         Ok(version) => Ok(Some(version)),
         Err(error) if error.is_usage() => Ok(None),
         Err(error) => Err(error),
@@ -194,7 +193,7 @@ fn over(
 
 /// The version behind a reference, which must be one that can still be used.
 fn usable(workspace: &Workspace<'_>, reference: &ModelRef) -> Result<Version, PinActError> {
-    let tenant = workspace.tenant_of(reference);
+    let tenant = workspace.tenant_of(reference)?;
     let version = tenant.resolve(reference)?;
     match over(&tenant, &version, workspace.act.at)? {
         None => Ok(version),

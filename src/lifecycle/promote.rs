@@ -78,7 +78,7 @@ pub fn promote(
     evidence: Option<EvidenceId>,
     reason: Option<&str>,
 ) -> Result<Promotion, PromoteError> {
-    let tenant = workspace.tenant_of(reference);
+    let tenant = workspace.tenant_of(reference)?;
     let version = tenant.resolve(reference)?;
     let model = &version.manifest.model;
     let history = tenant.history(model, alias)?;

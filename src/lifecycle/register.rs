@@ -60,6 +60,7 @@ pub fn version_of(
         dataset: DatasetPart {
             id: start.dataset.digest(),
             splits: splits.collect(),
+            tenants: start.tenants.clone(),
         },
         run: RunPart {
             id: record.run.digest(),

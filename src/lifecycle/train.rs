@@ -13,6 +13,7 @@ use crate::base::BaseManifest;
 use crate::dataset::{self, DatasetError};
 use crate::digest::Digest;
 use crate::eval::Subject;
+use crate::name::TenantName;
 use crate::reference::ModelRef;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
@@ -88,6 +89,8 @@ pub struct JobInputs {
     pub dataset_id: dataset::DatasetId,
     /// The adapter to go on from; not named by the job.
     pub from: Option<Beginning>,
+    /// Whose the examples are; none: nobody's in particular.
+    pub tenants: Vec<TenantName>,
 }
 
 /// Looks up the base and the dataset that a job names.
@@ -99,14 +102,31 @@ pub fn job_inputs(workspace: &Workspace<'_>, job: &Job) -> Result<JobInputs, Tra
                 find_dataset(workspace, name, version.as_deref())?;
             (id, manifest)
         }
-        DatasetRef::Id(id) => (*id, dataset::load(&workspace.store, id)?),
+        DatasetRef::Id(id) => {
+            workspace.tenant().require_dataset(&id.digest())?;
+            (*id, dataset::load(&workspace.store, id)?)
+        }
     };
+    let owner = (!dataset.shared).then(|| workspace.tenant.clone());
     Ok(JobInputs {
         base,
         dataset,
         dataset_id,
         from: None,
+        tenants: owner.into_iter().collect(),
     })
+}
+
+/// Refuses a run on the data of another tenant, such as one that was begun before the project became this tenant's.
+fn check_owner(
+    workspace: &Workspace<'_>,
+    run: RunId,
+    start: &RunStart,
+) -> Result<(), RegistryError> {
+    let what = || format!("run {}", run.short());
+    workspace
+        .tenant()
+        .check_data(start.tenants.as_deref(), what)
 }
 
 /// Which adapter a run goes on from, as a person names it.
@@ -148,7 +168,10 @@ pub fn train(
             // Killed between the end of training and its record in the registry.
             RunState::Complete(record) => finish(workspace, run.start, *record),
             RunState::Running(_) => Err(TrainError::Busy(run.id).into()),
-            RunState::Interrupted(_) => fit::resume(workspace, &inputs, run.dir.path()),
+            RunState::Interrupted(_) => {
+                check_owner(workspace, run.id, &run.start)?;
+                fit::resume(workspace, &inputs, run.dir.path())
+            }
         },
         None => {
             if let (Some(FromWhere::Folder(dir)), Some(beginning)) = (from, &inputs.from) {
@@ -198,6 +221,7 @@ pub fn resume(workspace: &Workspace<'_>, run: &str) -> Result<Trained, TrainActE
     let Some(found) = matching.pop() else {
         return Err(TrainError::NotARun(workspace.runs.join(run)).into());
     };
+    check_owner(workspace, found.id, &found.start)?;
     let mut inputs = job_inputs(workspace, &found.start.job)?;
     if let Some(from) = found.start.from {
         let base = &inputs.base.manifest;
@@ -249,6 +273,7 @@ fn finish(
     start: RunStart,
     record: RunRecord,
 ) -> Result<Trained, TrainActError> {
+    check_owner(workspace, record.run, &start)?;
     let document = record.encode()?;
     let runs = workspace.tenant();
     let added = runs
@@ -305,6 +330,7 @@ mod fit {
             base: &inputs.base.manifest,
             dataset: &inputs.dataset,
             from: inputs.from.as_ref(),
+            tenants: &inputs.tenants,
             runs: &workspace.runs,
             tool: workspace.tool,
             machine: workspace.machine,

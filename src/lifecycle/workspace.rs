@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::name::TenantName;
 use crate::reference::ModelRef;
-use crate::registry::{Act, Registry, Tenant};
+use crate::registry::{Act, Registry, RegistryError, Tenant};
 use crate::store::Store;
 use crate::train::Machine;
 
@@ -34,9 +34,11 @@ impl Workspace<'_> {
         self.registry.tenant(&self.tenant)
     }
 
-    /// The part of the tenant that a reference names, else of the project's.
-    pub fn tenant_of(&self, reference: &ModelRef) -> Tenant<'_> {
+    /// The part that a reference leads to: the project acts for one tenant, and a reference to another one is
+    /// refused.
+    pub fn tenant_of(&self, reference: &ModelRef) -> Result<Tenant<'_>, RegistryError> {
+        let what = || format!("model {}", reference.model);
         self.registry
-            .tenant(reference.tenant.as_ref().unwrap_or(&self.tenant))
+            .tenant_for(&self.tenant, reference.tenant.as_ref(), what)
     }
 }

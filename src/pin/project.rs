@@ -10,6 +10,7 @@ use super::error::PinError;
 use super::exclude::Exclude;
 use crate::document::{Fault, Faults, Source};
 use crate::fsio;
+use crate::git::{Remote, RemoteError};
 use crate::name::{AliasName, ModelName, TenantName};
 use crate::reference::VersionLabel;
 
@@ -28,6 +29,8 @@ pub struct Project {
     pub registry: PathBuf,
     /// The store, likewise.
     pub store: PathBuf,
+    /// The clone of the registry that `retune sync` keeps this one in step with.
+    pub remote: Option<Remote>,
     /// The gate policy that decides about a model, where it is not [`GATE_FILE`]: relative to the project's root.
     pub gates: BTreeMap<ModelName, PathBuf>,
     /// The pins.
@@ -80,8 +83,17 @@ impl Project {
             faults.push(source.fault(&format!("scan.exclude[{index}]"), why));
             Exclude::default()
         });
+        let remote = raw.remote.and_then(|text| match text.parse() {
+            Ok(remote) => Some(remote),
+            Err(error) => {
+                let error: RemoteError = error;
+                faults.push(source.fault("remote", error.to_string()));
+                None
+            }
+        });
         Faults::check(faults)?;
         Ok(Self {
+            remote,
             tenant: raw.tenant,
             registry: raw.registry,
             store: raw.store,
@@ -154,6 +166,7 @@ struct RawProject {
     registry: PathBuf,
     #[serde(default = "default_store")]
     store: PathBuf,
+    remote: Option<String>,
     #[serde(default)]
     gates: BTreeMap<ModelName, PathBuf>,
     #[serde(default)]

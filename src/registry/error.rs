@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::sync::Collision;
 use super::version::ManifestError;
 use crate::digest::Digest;
 use crate::document::canonical::CanonicalError;
@@ -160,6 +161,28 @@ pub enum RegistryError {
         /// Where each side moved it.
         sides: Vec<VersionLabel>,
     },
+    /// The same was decided here and in another clone, differently.
+    #[error("{} decided here and at {remote}, differently, since they last met; nothing was changed on either side", counted(collisions.len()))]
+    Collided {
+        /// The other clone.
+        remote: String,
+        /// What was decided twice.
+        collisions: Vec<Collision>,
+    },
+    /// Two registries that were made apart.
+    #[error("the registry at {remote} is another one: their histories never met")]
+    Unrelated {
+        /// The other registry.
+        remote: String,
+    },
+    /// Another clone is not in order, and nothing was taken from it.
+    #[error("what is at {remote} is not in order; nothing was taken from it: {why}")]
+    Refuted {
+        /// The other clone.
+        remote: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Others kept moving the registry first, or hold its lock.
     #[error("gave up after {attempts} attempts to write to registry {}: {why}", path.display())]
     Contended {
@@ -183,6 +206,8 @@ impl RegistryError {
             | Self::Immutable { .. }
             | Self::ForeignTenant { .. }
             | Self::Manifest { .. }
+            | Self::Refuted { .. }
+            | Self::Git(GitError::Hostile { .. })
             | Self::Forked { .. } => true,
             _ => false,
         }
@@ -190,7 +215,7 @@ impl RegistryError {
 
     /// Whether trying again may help.
     pub fn is_race(&self) -> bool {
-        matches!(self, Self::Contended { .. })
+        matches!(self, Self::Contended { .. } | Self::Collided { .. })
     }
 
     /// Whether the question is wrong: it names something that is not there or not clearly, or hands in
@@ -202,11 +227,19 @@ impl RegistryError {
                 | Self::Refused { .. }
                 | Self::Replacement { .. }
                 | Self::TooLarge { .. }
+                | Self::Unrelated { .. }
                 | Self::NoTenant { .. }
                 | Self::NoName { .. }
                 | Self::NotFound { .. }
                 | Self::Ambiguous { .. }
         )
+    }
+}
+
+fn counted(things: usize) -> String {
+    match things {
+        1 => "1 thing was".to_owned(),
+        several => format!("{several} things were"),
     }
 }
 

@@ -264,6 +264,7 @@ impl Tenant<'_> {
         self.registry.transact(act, |view| {
             view.require_tenant(&self.name)?;
             let version = self.version_at(view, model, &version.id)?;
+            self.check_training_data(view, &version.manifest)?;
             let chain = self.chain(view, model, alias)?;
             if let Some(fork) = chain.forked(model, alias) {
                 return Err(fork);

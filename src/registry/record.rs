@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::act::Act;
 use super::error::RegistryError;
 use super::layout;
+use super::owner::Holding;
 use super::root::parse_names;
 use super::tenant::{Added, Tenant};
 use super::transaction::{Step, Transaction};
@@ -30,6 +31,9 @@ pub trait Catalogued: FromStr<Err = ParseNameError> + Display + Clone {
     /// What its documents say they are: `retune.dataset/1`.
     const SCHEMA: &'static str;
 
+    /// Whether what one tenant holds no other one may.
+    const OWNED: bool = false;
+
     /// The identity that a document stands for; by default the digest of its bytes.
     fn identify(document: &[u8]) -> Result<Digest, CanonicalError> {
         canonical::decode::<serde_json::Map<String, serde_json::Value>>(Self::SCHEMA, document)?;
@@ -41,6 +45,7 @@ impl Catalogued for DatasetName {
     const NOUN: &'static str = "dataset";
     const FOLDER: &'static str = "datasets";
     const SCHEMA: &'static str = "retune.dataset/1";
+    const OWNED: bool = true;
 }
 
 impl Catalogued for SuiteName {
@@ -114,6 +119,11 @@ impl<'t, N: Catalogued> Catalogue<'t, N> {
                     record: known,
                     new: false,
                 }));
+            }
+            if N::OWNED {
+                let what = || format!("a file of {} {name}", N::NOUN);
+                self.tenant
+                    .check_holding(view, &Holding::of(document), what)?;
             }
             let label = VersionLabel::new(&act.at.day(), &id);
             let transaction =

@@ -14,7 +14,8 @@ impl Tenant<'_> {
     /// Registers a version. The same manifest again changes nothing.
     ///
     /// Refused unless the manifest is this tenant's and consistent, its base, dataset and run are recorded
-    /// for this tenant, its parents are versions of the model, and every byte of it is in the store.
+    /// for this tenant, no other tenant holds its training data, its parents are versions of the model, and every
+    /// byte of it is in the store.
     pub fn register(
         &self,
         manifest: &VersionManifest,
@@ -70,10 +71,7 @@ impl Tenant<'_> {
         if self.bases().by_id_at(view, &base)?.is_none() {
             return Err(missing("base", base));
         }
-        let dataset = manifest.dataset.id;
-        if self.datasets().by_id_at(view, &dataset)?.is_none() {
-            return Err(missing("dataset", dataset));
-        }
+        self.check_training_data(view, manifest)?;
         let run = manifest.run.id;
         if self.runs().path_of(view, &run)?.is_none() {
             return Err(missing("run", run));

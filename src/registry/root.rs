@@ -117,6 +117,25 @@ impl Registry {
         }
     }
 
+    /// The door for somebody who acts for `own` and names a tenant, or none: that of `own`. Another tenant is an
+    /// error, told apart from one that does not exist.
+    pub fn tenant_for(
+        &self,
+        own: &TenantName,
+        named: Option<&TenantName>,
+        what: impl Fn() -> String,
+    ) -> Result<Tenant<'_>, RegistryError> {
+        if let Some(other) = named.filter(|name| *name != own) {
+            self.view()?.require_tenant(other)?;
+            return Err(RegistryError::ForeignTenant {
+                tenant: own.clone(),
+                what: what(),
+                owner: other.clone(),
+            });
+        }
+        Ok(self.tenant(own))
+    }
+
     /// The tenants there are, sorted.
     pub fn tenants(&self) -> Result<Vec<TenantName>, RegistryError> {
         let view = self.view()?;

@@ -77,15 +77,18 @@ impl Runs<'_> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let view = self.tenant.view()?;
         let all = self.all(&view)?;
-        let means = |file: &&Document| match digits.len() {
-            64 => digits.starts_with(&file.stem),
-            length => length >= 4 && file.stem.starts_with(digits),
+        let means = |stem: &str| match digits.len() {
+            64 => digits.starts_with(stem),
+            length => length >= 4 && stem.starts_with(digits),
         };
-        let hits: Vec<&Document> = all.iter().filter(means).collect();
+        let hits: Vec<&Document> = all.iter().filter(|file| means(&file.stem)).collect();
         match hits.as_slice() {
-            [] => Err(RegistryError::NotFound {
-                what: format!("run {text}"),
-                known: stems(all.iter().rev()),
+            [] => Err(match self.tenant.run_elsewhere(&view, means)? {
+                Some(owner) => self.tenant.foreign(format!("run {text}"), &owner),
+                None => RegistryError::NotFound {
+                    what: format!("run {text}"),
+                    known: stems(all.iter().rev()),
+                },
             }),
             [file] => Ok(RecordedRun {
                 short: file.stem.clone(),
@@ -131,7 +134,7 @@ impl Runs<'_> {
     }
 
     /// Every run, in the order of the months.
-    fn all(&self, view: &View<'_>) -> Result<Vec<Document>, RegistryError> {
+    pub(super) fn all(&self, view: &View<'_>) -> Result<Vec<Document>, RegistryError> {
         let mut all = Vec::new();
         for dir in self.months(view)? {
             all.extend(view.documents(&dir)?);

@@ -15,7 +15,7 @@ use crate::git::{Advance, CommitId, Draft};
 use crate::progress::Event;
 
 /// How often a lost compare-and-swap is repeated before giving up: some seconds in all.
-const ATTEMPTS: u32 = 40;
+pub(super) const ATTEMPTS: u32 = 40;
 
 /// A writer that holds the branch's lock file this long was killed.
 const STALE: Duration = Duration::from_secs(60);
@@ -153,7 +153,7 @@ impl Registry {
     }
 
     /// Waits a while for the advisory lock. It only spares writers lost races: without it they go on.
-    fn queue(&self) -> Result<Option<Lock>, RegistryError> {
+    pub(super) fn queue(&self) -> Result<Option<Lock>, RegistryError> {
         let path = self.git.git_dir().join("retune.lock");
         for turn in 0..80 {
             if let Some(lock) = Lock::try_exclusive(&path)? {
@@ -165,7 +165,11 @@ impl Registry {
     }
 
     /// The branch's lock file is in the way: removes it when its writer was killed.
-    fn held(&self, queue: Option<&Lock>, act: &Act<'_>) -> Result<String, RegistryError> {
+    pub(super) fn held(
+        &self,
+        queue: Option<&Lock>,
+        act: &Act<'_>,
+    ) -> Result<String, RegistryError> {
         let cleared = match queue {
             Some(own) => self.git.clear_stale_lock(layout::REFERENCE, STALE, own)?,
             None => None,
@@ -186,7 +190,7 @@ impl Registry {
 }
 
 /// Sleeps longer with each attempt, by an amount that differs between writers: their commits differ.
-fn pause(attempt: u32, commit: CommitId) {
+pub(super) fn pause(attempt: u32, commit: CommitId) {
     let bytes = commit.as_bytes();
     let jitter = u64::from(bytes[attempt as usize % bytes.len()]);
     thread::sleep(Duration::from_micros(

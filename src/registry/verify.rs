@@ -31,6 +31,8 @@ pub struct Verification {
     pub aliases: u64,
     /// Different objects of the store that were re-read; none without a store.
     pub objects: u64,
+    /// The aliases among the faults that two people moved at once: to be settled, not damaged.
+    pub forks: Vec<String>,
     /// Everything that is not as it should be.
     pub faults: Vec<RegistryFault>,
 }
@@ -170,6 +172,11 @@ impl Check<'_> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.is_integrity() => {
+                if let RegistryError::Forked { .. } = error {
+                    self.found
+                        .forks
+                        .push(format!("{}/{what}", self.tenant.name));
+                }
                 self.fault(what, error.to_string());
                 Ok(None)
             }

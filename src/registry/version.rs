@@ -88,6 +88,10 @@ pub struct DatasetPart {
     pub id: Digest,
     /// The stored bytes of each split.
     pub splits: BTreeMap<String, Digest>,
+    /// Whose data it is; none: nobody's in particular. Versions of before this was recorded lack it, and their
+    /// data is their tenant's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<Vec<TenantName>>,
 }
 
 /// The training run of a version.

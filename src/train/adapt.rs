@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::error::TrainError;
-use super::job::Task;
+use super::job::{Job, Task};
 use super::prepare::Prepared;
 use super::rows::Rows;
 use super::start::RunStart;

@@ -31,6 +31,8 @@ pub(super) struct Prepared {
     pub(super) order: Order,
     /// What stands for a whole text, in classification.
     pub(super) pooling: Pooling,
+    /// The files of the base.
+    pub(super) checkpoint: Checkpoint,
     /// The digest of `tokenizer.json`.
     pub(super) tokenizer: Digest,
     /// Where conversations are trained on.
@@ -120,6 +122,7 @@ pub(super) fn prepare(
         order,
         pooling,
         tokenizer: Digest::of(&checkpoint.tokenizer),
+        checkpoint,
         template,
     };
     if job.lora.is_none() {

@@ -11,6 +11,7 @@ use crate::base::BaseId;
 use crate::dataset::DatasetId;
 use crate::digest::Digest;
 use crate::document::canonical;
+use crate::name::TenantName;
 use crate::store::TreeId;
 use crate::time::Timestamp;
 
@@ -32,6 +33,9 @@ pub struct RunStart {
     pub job_digest: Digest,
     /// The examples.
     pub dataset: DatasetId,
+    /// Whose the examples are; none: nobody's in particular. Runs of before this was recorded lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<Vec<TenantName>>,
     /// The frozen model.
     pub base: BaseId,
     /// The adapter that it goes on from, if it does.

@@ -26,6 +26,7 @@ use crate::dataset::DatasetManifest;
 use crate::digest::Digest;
 use crate::document::Decimal;
 use crate::fsio::{self, Lock};
+use crate::name::TenantName;
 use crate::progress::{Event, Reporter, Unit};
 use crate::store::Store;
 
@@ -39,6 +40,8 @@ pub struct Inputs<'a> {
     pub dataset: &'a DatasetManifest,
     /// The adapter to go on from, if any.
     pub from: Option<&'a Beginning>,
+    /// Whose the examples are; none: nobody's in particular.
+    pub tenants: &'a [TenantName],
     /// The directory that all runs are in.
     pub runs: &'a Path,
     /// The version of this tool.
@@ -99,6 +102,7 @@ pub fn start(
         job: job.clone(),
         job_digest: job.digest()?,
         dataset: inputs.dataset.id()?,
+        tenants: Some(inputs.tenants.to_vec()),
         base: inputs.base.id(),
         from: inputs.from.map(|beginning| beginning.from),
         tool: inputs.tool.to_owned(),

@@ -16,8 +16,9 @@ const CALLS: &str = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,li
                      unlinkat,mkdir,mkdirat,utimensat,fchmod,fchmodat,chmod,ftruncate";
 
 /// The acts, each from the same start.
-const ACTS: [&str; 5] = [
+const ACTS: [&str; 6] = [
     "dataset add new --train new.jsonl",
+    "model register router --run RUN",
     "model promote support@VERSION --to production",
     "model rollback support:canary",
     "store gc sweep",
@@ -37,7 +38,8 @@ fn an_act_killed_at_any_call_leaves_the_state_before_or_after() {
     copy(&project.env.root(), &seed);
     for act in ACTS {
         let version = fs::read_to_string(project.env.path("version")).unwrap();
-        let act = act.replace("VERSION", &version);
+        let run = fs::read_to_string(project.env.path("run")).unwrap();
+        let act = act.replace("VERSION", &version).replace("RUN", &run);
         let (mut points, mut killed) = (0, 0);
         let before = state(&project.env);
         let calls = counted(&project.env, &act);
@@ -73,9 +75,69 @@ fn an_act_killed_at_any_call_leaves_the_state_before_or_after() {
     }
 }
 
+/// Broken and full disks: a call that fails is an error, never a half-done act, and the same act works afterwards.
+#[test]
+fn an_act_whose_call_fails_leaves_the_state_before_or_after() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "strace is missing");
+        eprintln!("skipped: strace is missing");
+        return;
+    }
+    let all = std::env::var("RETUNE_KILLS").is_ok_and(|kills| kills == "all");
+    let project = start();
+    let seed = project.env.root().with_file_name("seed");
+    copy(&project.env.root(), &seed);
+    let mut failed = 0;
+    for act in ACTS.iter().filter(|act| !act.starts_with("migration")) {
+        let words =
+            ["version", "run"].map(|file| fs::read_to_string(project.env.path(file)).unwrap());
+        let act = act.replace("VERSION", &words[0]).replace("RUN", &words[1]);
+        let before = state(&project.env);
+        let calls = counted(&project.env, &act);
+        let after = state(&project.env);
+        for (index, (call, when)) in calls.iter().enumerate() {
+            if !all && index % 41 != 7 {
+                continue;
+            }
+            copy(&seed, &project.env.root());
+            let error = ["EIO", "ENOSPC"][index % 2];
+            let inject = format!("inject={call}:error={error}:when={when}");
+            let mut command = project.env.command("strace");
+            command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject]);
+            command
+                .arg(env!("CARGO_BIN_EXE_retune"))
+                .args(act.split(' '));
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let found = state(&project.env);
+            let seen = format!("{act}: {call} {when} said {error}: {said}{found}");
+            assert!(
+                output.status.code().is_some_and(|code| code != 101),
+                "{seen}"
+            );
+            assert!(found == before || found == after, "{seen}");
+            if output.status.success() {
+                assert_eq!(found, after, "acknowledged, and lost: {seen}");
+                continue;
+            }
+            failed += 1;
+            assert!(said.contains("error:"), "{seen}");
+            if found != after {
+                project.clear_killed_lock();
+                project.env.run(&act).ok();
+                assert_eq!(state(&project.env), after, "not gone on with: {seen}");
+            }
+        }
+        copy(&seed, &project.env.root());
+    }
+    println!("{failed} errors");
+    assert!(failed > 0, "no call failed");
+}
+
 /// Version 1 in production, version 2 as canary and judged, a migration planned, and old garbage in the store.
 fn start() -> Project {
     let project = Project::new();
+    let run = crate::cli::model::run(&project);
     let one = project.first("1");
     let env = &project.env;
     for alias in ["canary", "next"] {
@@ -89,6 +151,7 @@ fn start() -> Project {
     ))
     .ok();
     env.write("version", two.label.as_str());
+    env.write("run", run.hex());
     env.write(
         "new.jsonl",
         "{\"text\": \"a\", \"label\": \"x\"}\n{\"text\": \"b\", \"label\": \"y\"}\n",
@@ -120,7 +183,12 @@ fn state(env: &Env) -> String {
     env.run("model verify").ok();
     let store = env.run("store verify --format json").ok();
     assert_eq!(store.json()["missing"], serde_json::json!([]));
-    let seen = ["dataset list", "status", "migration show m.yaml"];
+    let seen = [
+        "dataset list",
+        "model list",
+        "status",
+        "migration show m.yaml",
+    ];
     seen.map(|command| env.run(command).ok().stdout).concat()
 }
 

@@ -48,7 +48,7 @@ fn describe(env: &Env, path: &[&str], page: &mut String) {
     }
 }
 
-fn subcommands(help: &str) -> Vec<String> {
+pub(crate) fn subcommands(help: &str) -> Vec<String> {
     let Some((_, rest)) = help.split_once("\nCommands:\n") else {
         return Vec::new();
     };
@@ -57,6 +57,36 @@ fn subcommands(help: &str) -> Vec<String> {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
         .collect()
+}
+
+/// Every attack of the table names a test, and the test exists.
+#[test]
+fn every_attack_has_its_test() {
+    let page = fs::read_to_string("docs/security.md").unwrap();
+    let (_, table) = page.split_once("## Attacks").unwrap();
+    let rows: Vec<&str> = table
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .collect();
+    assert!(rows.len() > 20, "the table was not found");
+    for row in rows {
+        let cell = row
+            .trim_end_matches([' ', '|'])
+            .rsplit(" | ")
+            .next()
+            .unwrap();
+        let words: Vec<&str> = cell.split('`').collect();
+        let [_, file, _, test, _] = words[..] else {
+            panic!("no test is named: {row}");
+        };
+        let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let named = text.split("#[test]").skip(1).any(|rest| {
+            let code = rest.lines().find(|line| line.contains("fn "));
+            code.is_some_and(|line| line.contains(&format!("fn {test}()")))
+        });
+        assert!(named, "{file} has no test {test}");
+    }
 }
 
 #[test]

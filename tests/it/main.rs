@@ -6,6 +6,7 @@ mod cli;
 #[cfg(feature = "train")]
 mod complaints;
 mod crash;
+mod disk;
 mod docs;
 mod hooks;
 #[cfg(feature = "train")]
@@ -17,9 +18,12 @@ mod network;
 mod parity;
 #[cfg(feature = "train")]
 mod pipelines;
+mod race;
 mod registry;
 mod schemas;
 mod support;
+mod sync;
+mod tenants;
 #[cfg(feature = "train")]
 mod text;
 #[cfg(feature = "train")]

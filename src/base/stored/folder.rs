@@ -30,6 +30,9 @@ const OPTIONAL: [&str; 11] = [
     "NOTICE",
 ];
 
+/// The largest configuration that is still parsed, in bytes.
+const MAX_CONFIG: u64 = 4 << 20;
+
 /// The larger of an index or a tokenizer that is still parsed, in bytes.
 const MAX_JSON: u64 = 256 << 20;
 
@@ -200,13 +203,22 @@ fn is_shard(name: &str) -> bool {
     name.starts_with("model-") && name.contains("-of-") && name.ends_with(".safetensors")
 }
 
+/// Reads `config.json`.
+pub(super) fn read_config(path: &Path) -> Result<Vec<u8>, BaseError> {
+    read_at_most(path, CONFIG, MAX_CONFIG)
+}
+
 /// Reads a file that is parsed as a whole.
 pub(super) fn read_small(path: &Path) -> Result<Vec<u8>, BaseError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    read_at_most(path, &name, MAX_JSON)
+}
+
+fn read_at_most(path: &Path, name: &str, limit: u64) -> Result<Vec<u8>, BaseError> {
     let size = fs::metadata(path).doing("look at", path)?.len();
-    if size > MAX_JSON {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let why = format!("{size} bytes is more than the {MAX_JSON} allowed");
-        return Err(BaseError::Files(vec![FileFault::new(&name, why)]));
+    if size > limit {
+        let why = format!("{size} bytes is more than the {limit} allowed");
+        return Err(BaseError::Files(vec![FileFault::new(name, why)]));
     }
     Ok(fsio::read(path)?)
 }

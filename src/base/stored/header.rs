@@ -8,6 +8,9 @@ use std::io::Read;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
+/// The longest name of a tensor, in bytes.
+const MAX_NAME: usize = 1024;
+
 /// The format's own limit, in bytes.
 const MAX_HEADER: u64 = 100_000_000;
 
@@ -73,6 +76,12 @@ fn refuse_duplicates(header: &[u8]) -> Result<(), String> {
         .map_err(|e| format!("its header is not valid: {e}"))
 }
 
+/// Names of tensors become names of files and lines of text elsewhere.
+fn is_plain(name: &str) -> bool {
+    let bad = |c: char| c.is_control() || matches!(c, '/' | '\\');
+    !name.is_empty() && name.len() <= MAX_NAME && !name.contains("..") && !name.contains(bad)
+}
+
 struct UniqueKeys;
 
 impl<'de> Visitor<'de> for UniqueKeys {
@@ -85,6 +94,12 @@ impl<'de> Visitor<'de> for UniqueKeys {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut seen = HashSet::new();
         while let Some((name, _)) = map.next_entry::<String, IgnoredAny>()? {
+            if !is_plain(&name) {
+                let name = name.escape_debug();
+                return Err(A::Error::custom(format!(
+                    "tensor `{name}` has a name that is a path or holds control characters"
+                )));
+            }
             if let Some(twice) = seen.replace(name) {
                 return Err(A::Error::custom(format!("tensor `{twice}` stands twice")));
             }

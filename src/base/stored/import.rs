@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 
 use super::error::{BaseError, FileFault};
 use super::facts::{self, Facts};
-use super::folder::{CONFIG, Folder, TOKENIZER, read_small};
+use super::folder::{CONFIG, Folder, TOKENIZER, read_config, read_small};
 use super::header;
 use super::manifest::BaseManifest;
 use super::source::Source;
@@ -117,7 +117,7 @@ fn start(
 /// Checks every file, wherever `at` says that it lies, and gathers what they say.
 pub(super) fn check(folder: &Folder, at: impl Fn(&str) -> PathBuf) -> Result<Facts, BaseError> {
     let mut faults = Vec::new();
-    let facts = facts::of_config(&read_small(&at(CONFIG))?);
+    let facts = facts::of_config(&read_config(&at(CONFIG))?);
     if let Err(why) = tokenizer(&read_small(&at(TOKENIZER))?) {
         faults.push(FileFault::new(TOKENIZER, why));
     }
@@ -175,12 +175,38 @@ fn differences(
     }
 }
 
+/// As deep as JSON parsers go before they give up.
+const MAX_DEPTH: usize = 127;
+
+/// How many lists and objects of a JSON text lie inside each other at most, whether it is valid or not.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in bytes {
+        match (quoted, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => quoted = !quoted,
+            (false, b'[' | b'{') => depth += 1,
+            (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
 /// A tokenizer is read in full by those who use it; here it need only be one.
 fn tokenizer(bytes: &[u8]) -> Result<(), String> {
     #[derive(Deserialize)]
     struct Tokenizer {
         #[serde(rename = "model")]
         _model: IgnoredAny,
+    }
+    if depth(bytes) > MAX_DEPTH {
+        return Err(format!(
+            "more than {MAX_DEPTH} lists and objects lie inside each other"
+        ));
     }
     serde_json::from_slice::<Tokenizer>(bytes)
         .map(drop)

@@ -367,6 +367,77 @@ fn weights_are_whole_and_name_every_tensor_once() {
 }
 
 #[test]
+fn tensor_names_are_plain() {
+    for name in [
+        "../w",
+        "a/b",
+        "a\\\\b",
+        "w\\u0000",
+        "w\\u001b[2J",
+        "",
+        "a..b",
+        &"n".repeat(1025),
+    ] {
+        let header = format!(r#"{{"{name}":{{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}}}"#);
+        let desk = Desk::whole();
+        desk.write("model.safetensors", safetensors(&header, 8));
+        let found = desk.fault();
+        assert!(
+            found.contains("has a name that is a path"),
+            "{name}: {found}"
+        );
+        assert!(!found.contains('\u{1b}'), "{found}");
+    }
+}
+
+#[test]
+fn shapes_that_overflow_are_refused() {
+    let huge = u64::MAX / 2;
+    for shape in [
+        format!("[{huge},{huge}]"),
+        format!("[{huge}]"),
+        "[-1]".to_owned(),
+    ] {
+        let header = format!(r#"{{"w":{{"dtype":"F32","shape":{shape},"data_offsets":[0,8]}}}}"#);
+        let desk = Desk::whole();
+        desk.write("model.safetensors", safetensors(&header, 8));
+        assert!(desk.fault().contains("its header is not valid"));
+    }
+}
+
+#[test]
+fn absurd_sizes_and_depths_are_refused() {
+    let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    for (name, text, fault) in [
+        (
+            "config.json",
+            format!("{{\"x\": {}}}", deep(100_000)),
+            "recursion limit",
+        ),
+        (
+            "tokenizer.json",
+            format!("{{\"model\": {}}}", deep(100_000)),
+            "lie inside each other",
+        ),
+        (
+            "config.json",
+            format!("{{{}}}", " ".repeat(4 << 20)),
+            "bytes is more than the",
+        ),
+    ] {
+        let desk = Desk::whole();
+        desk.write(name, text);
+        let found = desk.fault();
+        assert!(found.contains(fault), "{name}: {found}");
+    }
+    // The file is sparse: nothing of it is read.
+    let desk = Desk::whole();
+    let file = fs::File::create(desk.folder().join("tokenizer.json")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    assert!(desk.fault().contains("bytes is more than the"));
+}
+
+#[test]
 fn a_tokenizer_is_one() {
     let desk = Desk::whole();
     desk.write("tokenizer.json", "{}");

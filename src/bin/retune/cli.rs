@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     base, completions, dataset, doctor, eval, gate, hook, init, migration, model, pin, pipeline,
-    run, scan, status, store, train,
+    run, scan, status, store, sync, train,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -120,6 +120,8 @@ pub(crate) enum Command {
     Migration(migration::Command),
     /// Show where every alias stands, since when, and what has to be replaced by when
     Status(status::Args),
+    /// Keep the registry in step with another clone, over git
+    Sync(sync::Args),
     /// Look after the content-addressed store
     #[command(subcommand)]
     Store(store::Command),
@@ -146,6 +148,7 @@ impl Command {
             Self::Pipeline(command) => command.run(session),
             Self::Migration(command) => command.run(session),
             Self::Status(args) => status::run(args, session),
+            Self::Sync(args) => sync::run(args, session),
             Self::Store(command) => command.run(session),
             Self::Doctor(args) => doctor::run(args, session),
             Self::Completions(args) => completions::run(args, session),

@@ -203,6 +203,18 @@ impl From<RegistryError> for Failure {
         };
         match error {
             RegistryError::Git(error) => error.into(),
+            RegistryError::ForeignTenant { ref owner, .. } => Self::from_error(exit, &error).hint(
+                format!("what is {owner}'s is used from a project whose retune.yaml says `tenant: {owner}`"),
+            ),
+            RegistryError::Collided { ref collisions, .. } => {
+                let mut failure = Self::from_error(exit, &error);
+                failure.causes = collisions.iter().map(ToString::to_string).collect();
+                failure
+                    .hint("take what is there, and keep what was decided here aside: retune sync --give-way")
+                    .hint("then judge again, against what is in use now: retune gate check MODEL@VERSION --against :ALIAS")
+            }
+            RegistryError::Unrelated { .. } => Self::from_error(exit, &error)
+                .hint("a new clone begins empty: retune init in a new project, then retune sync"),
             error => Self::from_error(exit, &error),
         }
     }
@@ -436,6 +448,7 @@ impl From<GitError> for Failure {
     fn from(error: GitError) -> Self {
         let exit = match error {
             GitError::NotARepository(_) => Exit::Usage,
+            GitError::Hostile { .. } => Exit::Integrity,
             _ => Exit::Failed,
         };
         let failure = Self::from_error(exit, &error);

@@ -82,8 +82,10 @@ impl Ui {
             Format::Human => view.human(&mut text),
             Format::Json => json(V::SCHEMA, view, &mut text),
         };
-        if written.is_ok() {
-            to_stdout(&text);
+        match (written, self.format) {
+            (Err(_), _) => {}
+            (Ok(()), Format::Human) => to_stdout(clean(&String::from_utf8_lossy(&text)).as_bytes()),
+            (Ok(()), Format::Json) => to_stdout(&text),
         }
     }
 
@@ -242,5 +244,88 @@ fn to_stdout(text: &[u8]) {
 }
 
 fn to_stderr(line: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", clean(line));
+}
+
+/// Text for people without what a terminal or a CI runner would obey: labels, names in files, reasons and messages of
+/// other programs come from strangers. Our own styles stay; control characters and those that turn the direction of
+/// writing are shown instead of sent; a line that a runner would take for a command does not begin like one.
+fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut begins = true;
+    while let Some(first) = rest.chars().next() {
+        if let Some(style) = own_style(rest) {
+            out.push_str(&rest[..style]);
+            rest = &rest[style..];
+            continue;
+        }
+        if begins && !first.is_whitespace() {
+            begins = false;
+            if rest.starts_with("::") || rest.starts_with("##[") {
+                out.push('\\');
+            }
+        }
+        match first {
+            '\n' => {
+                begins = true;
+                out.push(first);
+            }
+            '\t' => out.push(first),
+            unsafe_char if is_obeyed(unsafe_char) => out.extend(unsafe_char.escape_unicode()),
+            plain => out.push(plain),
+        }
+        rest = &rest[first.len_utf8()..];
+    }
+    out
+}
+
+/// The length of one of the styles above at the beginning of a text.
+fn own_style(text: &str) -> Option<usize> {
+    const OWN: [&str; 6] = ["0", "1", "2", "31", "32", "33"];
+    let (code, _) = text.strip_prefix("\u{1b}[")?.split_once('m')?;
+    OWN.contains(&code).then(|| code.len() + 3)
+}
+
+fn is_obeyed(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        for (hostile, shown) in [
+            ("\u{1b}]0;title\u{7}", "\\u{1b}]0;title\\u{7}"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("\u{1b}[8mhidden", "\\u{1b}[8mhidden"),
+            ("ok\rno", "ok\\u{d}no"),
+            ("a\u{8}b\u{9b}31m", "a\\u{8}b\\u{9b}31m"),
+            ("a\u{202e}b\u{2066}", "a\\u{202e}b\\u{2066}"),
+            ("tab\tand\nline é 漢", "tab\tand\nline é 漢"),
+        ] {
+            assert_eq!(clean(hostile), shown);
+        }
+        let styled = [BOLD, GOOD, BAD, DOUBT, DIM]
+            .map(|style| styled(style, "x"))
+            .concat();
+        assert_eq!(clean(&styled), styled);
+    }
+
+    #[test]
+    fn no_line_begins_like_a_command_of_a_runner() {
+        for (hostile, shown) in [
+            ("::error::x", "\\::error::x"),
+            ("a\n  ::add-mask::x", "a\n  \\::add-mask::x"),
+            ("##[group]x", "\\##[group]x"),
+            ("a::b", "a::b"),
+        ] {
+            assert_eq!(clean(hostile), shown);
+        }
+        let styled = styled(BOLD, "::stop-commands::x");
+        assert!(clean(&styled).contains("\\::stop"));
+    }
 }

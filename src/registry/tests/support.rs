@@ -102,6 +102,7 @@ impl World {
             dataset: DatasetPart {
                 id: Digest::of(&dataset),
                 splits: BTreeMap::from([("train".to_owned(), Digest::of(b"train"))]),
+                tenants: None,
             },
             run: RunPart {
                 id: run,

@@ -119,6 +119,7 @@ impl Project {
             base: &self.base,
             dataset: &self.dataset,
             from: self.from.as_ref(),
+            tenants: &[],
             runs: &self.runs(),
             tool: self.tool,
             machine: &machine,

@@ -1,6 +1,6 @@
 //! Whole conversations with the binary, as inline snapshots.
 
-mod base;
+pub(crate) mod base;
 mod dataset;
 mod doctor;
 #[cfg(feature = "train")]
@@ -10,7 +10,7 @@ mod full;
 mod gate;
 mod init;
 mod migration;
-mod model;
+pub(crate) mod model;
 mod pin;
 mod scan;
 mod store;

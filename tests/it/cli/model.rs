@@ -417,7 +417,7 @@ optimizer: {learning_rate: 1.0e-3}
 ";
 
 /// Records a run of a base and a dataset of the project, as training leaves it.
-fn run(project: &Project) -> Digest {
+pub(crate) fn run(project: &Project) -> Digest {
     let env = &project.env;
     env.write("train.jsonl", "{\"text\": \"a\", \"label\": \"yes\"}\n");
     env.run("dataset add tickets --train train.jsonl").ok();
@@ -435,6 +435,7 @@ fn run(project: &Project) -> Digest {
     let start = RunStart {
         job_digest: job.digest().unwrap(),
         dataset: dataset.id.into(),
+        tenants: Some(vec![tenant.name().clone()]),
         base: base.id.into(),
         from: None,
         tool: "0.1.0".to_owned(),
@@ -497,21 +498,21 @@ fn a_run_is_registered_once_with_everything_it_was_made_of() {
     assert_snapshot!(project.env.run("model register support --run 0000"), @"
     $ retune model register support --run 0000
     --- stderr
-    error: there is no run 0000 (there is 858a66781f3f)
+    error: there is no run 0000 (there is 798e5852c1c4)
     --- exit 2
     ");
     assert_snapshot!(project.env.run(&format!("{register} --dry-run")), @"
-    $ retune model register support --run 858a66781f3f --dry-run
-    would register support@20261123-d761b1a3a539
+    $ retune model register support --run 798e5852c1c4 --dry-run
+    would register support@20261123-65db1d917cd3
     ");
     assert_snapshot!(project.env.run("model list"), @"$ retune model list");
     assert_snapshot!(project.env.run(&register), @"
-    $ retune model register support --run 858a66781f3f
-    registered support@20261123-d761b1a3a539
+    $ retune model register support --run 798e5852c1c4
+    registered support@20261123-65db1d917cd3
     ");
     assert_snapshot!(project.env.run(&register), @"
-    $ retune model register support --run 858a66781f3f
-    support@20261123-d761b1a3a539 is registered already
+    $ retune model register support --run 798e5852c1c4
+    support@20261123-65db1d917cd3 is registered already
     ");
     let version = project
         .tenant()
@@ -519,16 +520,17 @@ fn a_run_is_registered_once_with_everything_it_was_made_of() {
         .unwrap()
         .remove(0);
     assert_snapshot!(project.env.run(&format!("model show {version}")), @"
-    $ retune model show support@20261123-d761b1a3a539
-    default/support@20261123-d761b1a3a539
-      id         sha256:d761b1a3a539a1cf67d201d8df31d36ff95bfaf827cba55060eb8f2b6897335f
+    $ retune model show support@20261123-65db1d917cd3
+    default/support@20261123-65db1d917cd3
+      id         sha256:65db1d917cd32796ebf00684d64d969dafa15dd849130764be324abeb0aa943e
       created    2026-11-23T09:30:00Z
       adapter    sha256:d12dd8345db018b273dc4e57fd6e38026f616e55feb334d7890ebe7b31165919 (8 B)
                  weights.bin (8 B)
       base       sha256:c822a94cc58441af1ace25a00b2cd57b6d4215701ca618408cbe7d9cbf16ae81 (215 B)
       dataset    sha256:b0dfc54e523bc285fa107320b544b1a664da034bc0cc1453eba3bcf9fd12be5e
+                 of tenant default
                  train sha256:910b32b897c94fda7c5bc85f089335fe4a1b6950933566ae8f0e7764c2ce88f3
-      run        sha256:858a66781f3f4877cbd2708eb8ec73cdae6240125308252ace11d7364278fa51
+      run        sha256:798e5852c1c470216e81f8cc8b7bf43dd6aa7ab2488cd13d9837bf1df9ef0cb6
                  seed 11, retune 0.1.0
       evidence   none
     ");
@@ -596,6 +598,9 @@ fn what_is_deprecated_is_due_then_overdue_and_refused() {
         .ok();
     let status = project.env.run("status");
     assert_eq!(status.code, Some(10), "{status}");
+    let exported = project.env.run(&format!("model export {one} --to out"));
+    assert_eq!(exported.code, Some(10), "{exported}");
+    assert!(exported.stderr.contains(two.label.as_str()), "{exported}");
     assert_snapshot!(project.env.run("pin check"), @"
     $ retune pin check
     support: version 20261123-dd9f379a1d9f is deprecated and its last day is over; 20261123-2f14da051d69 replaces it

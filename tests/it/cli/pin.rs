@@ -54,6 +54,9 @@ fn a_version_is_pinned_checked_and_listed() {
     # registry: .retune/registry
     # store: .retune/store
 
+    # The clone of the registry that `retune sync` keeps this one in step with: a directory, ssh:// or https://.
+    # remote: ssh://git@example.org/team/registry.git
+
     # Which gate policy decides about a model, where it is not gate.yaml.
     # gates:
     #   support: gates/support.yaml

@@ -55,6 +55,17 @@ impl Env {
         output
     }
 
+    /// Runs `retune` with these arguments and more of an environment.
+    pub(crate) fn run_with(&self, args: &[&str], variables: &[(&str, String)]) -> Output {
+        let mut command = self.command(env!("CARGO_BIN_EXE_retune"));
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        let mut output = self.output(command.args(args));
+        output.line = format!("retune {}", args.join(" "));
+        output
+    }
+
     /// Runs another program in the project, such as git.
     pub(crate) fn program(&self, program: &str, args: &[&str]) -> Output {
         let mut output = self.output(self.command(program).args(args));

@@ -42,6 +42,26 @@ impl Project {
         }
     }
 
+    /// Another project of the same tenant that uses the store of this one, with a clone of the registry that is
+    /// still empty.
+    pub(crate) fn colleague(&self, name: &str) -> Self {
+        let env = Env::new();
+        env.run("init").ok();
+        env.write("gate.yaml", POLICY);
+        let store = self.env.path(".retune/store");
+        let yaml = format!("version: 1\ntenant: default\nstore: {}\n", store.display());
+        env.write("retune.yaml", yaml);
+        Self {
+            store: Store::open(&store).unwrap(),
+            registry: Registry::open(&env.path(".retune/registry")).unwrap(),
+            tenant: self.tenant.clone(),
+            by: format!("{name} <{}@example.org>", name.to_lowercase())
+                .parse()
+                .unwrap(),
+            env,
+        }
+    }
+
     pub(crate) fn tenant(&self) -> Tenant<'_> {
         self.registry.tenant(&self.tenant)
     }
@@ -120,6 +140,7 @@ impl Project {
             dataset: DatasetPart {
                 id: Digest::of(dataset),
                 splits: BTreeMap::from([("train".to_owned(), Digest::of(b"train"))]),
+                tenants: None,
             },
             run: RunPart {
                 id: run,

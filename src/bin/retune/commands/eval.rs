@@ -61,20 +61,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
-    let mut workspace = session.workspace(args.dry_run)?;
-    enter(&mut workspace, args.model.as_ref());
+    let workspace = session.workspace(args.dry_run)?;
     let suite = suite(&workspace, &args.suite)?;
     let subject = subject(args, &workspace)?;
     let evaluation = lifecycle::evaluate(&workspace, &suite, &subject)?;
     session.ui.emit(&Evaluated::new(&suite, &evaluation));
     Ok(Exit::Done)
-}
-
-/// Works on the tenant that a reference names, where it names one.
-pub(crate) fn enter(workspace: &mut Workspace<'_>, reference: Option<&ModelRef>) {
-    if let Some(tenant) = reference.and_then(|reference| reference.tenant.as_ref()) {
-        workspace.tenant = tenant.clone();
-    }
 }
 
 /// The suite in a file, or the recorded one of this name.
@@ -94,7 +86,7 @@ pub(crate) fn suite(workspace: &Workspace<'_>, text: &str) -> Result<Suite, Fail
 
 fn subject(args: &Args, workspace: &Workspace<'_>) -> Result<Subject, Failure> {
     if let Some(reference) = &args.model {
-        let version = workspace.tenant().resolve(reference)?;
+        let version = workspace.tenant_of(reference)?.resolve(reference)?;
         return Ok(match args.baseline {
             None => lifecycle::subject_of(&version),
             Some(kind) => lifecycle::Baseline::Untrained(kind).subject(&version),

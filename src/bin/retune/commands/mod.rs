@@ -17,5 +17,6 @@ pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod status;
 pub(crate) mod store;
+pub(crate) mod sync;
 pub(crate) mod train;
 mod wanted;

@@ -18,5 +18,6 @@ pub(crate) mod pipeline;
 pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod store;
+pub(crate) mod sync;
 pub(crate) mod table;
 pub(crate) mod verified;

@@ -209,6 +209,14 @@ impl View for Shown {
             line("", &format!("{source}{}", revision.collect::<String>()))?;
         }
         line("dataset", &manifest.dataset.id.to_string())?;
+        match manifest.dataset.tenants.as_deref() {
+            Some([]) => line("", "of no tenant in particular")?,
+            Some(tenants) => {
+                let names: Vec<String> = tenants.iter().map(ToString::to_string).collect();
+                line("", &format!("of tenant {}", names.join(", ")))?;
+            }
+            None => {}
+        }
         for (split, digest) in &manifest.dataset.splits {
             line("", &format!("{split} {digest}"))?;
         }

@@ -15,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   retune dataset add tickets --train train.jsonl --test test.jsonl
   retune dataset add banking77 --train train.csv --test test.csv --label category
+  retune dataset add banking77 --train train.csv --label category --shared
   retune dataset add sql --train train.jsonl --prompt question --completion sql --ignore-extra-columns
 
 A row has one of these shapes, the same in all files:
@@ -26,8 +27,11 @@ A row has one of these shapes, the same in all files:
   {\"conversations\": [{\"from\": \"human\", \"value\": …}, {\"from\": \"gpt\", \"value\": …}]}   ShareGPT
 An \"id\" may stand in each. Texts are taken exactly as they stand; labels lose their outer blanks.
 The identity is the bytes of the files: the same bytes again change nothing, under any file name.
+A dataset belongs to the project's tenant. Files that another tenant has recorded are refused, unless
+both say --shared.
 
-Exit codes: 0 added, or there already; 2 rows are at fault and nothing was added.";
+Exit codes: 0 added, or there already; 2 rows are at fault and nothing was added; 14 a file is another
+tenant's.";
 
 /// Add JSONL or CSV files as a dataset version.
 #[derive(Debug, clap::Args)]
@@ -49,6 +53,9 @@ pub(crate) struct Args {
     /// Leave columns unread that are no part of a row; otherwise each is an error
     #[arg(long)]
     ignore_extra_columns: bool,
+    /// The rows are nobody's in particular: models of every tenant may be trained on them
+    #[arg(long)]
+    shared: bool,
     /// Check and hash everything, add nothing
     #[arg(long)]
     dry_run: bool,
@@ -81,6 +88,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let options = Options {
         columns: args.columns.parse()?,
         ignore_extra_columns: args.ignore_extra_columns,
+        shared: args.shared,
     };
     let files = [
         (SplitName::Train, Some(&args.train)),

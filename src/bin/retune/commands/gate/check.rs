@@ -12,7 +12,7 @@ use retune::registry::Version;
 
 use super::exit_of;
 use super::report::ReportArgs;
-use crate::commands::eval::{enter, suite};
+use crate::commands::eval::suite;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -89,12 +89,12 @@ impl FromStr for Against {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
-    let mut workspace = session.workspace(args.dry_run)?;
-    enter(&mut workspace, Some(&args.candidate));
+    let workspace = session.workspace(args.dry_run)?;
+    let tenant = workspace.tenant_of(&args.candidate)?;
     let policy = policy(args, &workspace)?;
     let lenient = lenient(args, &policy)?;
     let suite = suite_id(args, &policy, &workspace)?;
-    let candidate = workspace.tenant().resolve(&args.candidate)?;
+    let candidate = tenant.resolve(&args.candidate)?;
     let baselines = args
         .against
         .iter()
@@ -192,7 +192,8 @@ fn baseline(
             ..args.candidate.clone()
         },
     };
-    match workspace.tenant().resolve(&reference) {
+    let found = workspace.tenant_of(&reference);
+    match found.and_then(|tenant| tenant.resolve(&reference)) {
         Ok(version) => Ok(Baseline::Version(Box::new(version))),
         Err(error) => Err(Failure::from(error)
             .hint("a first version is judged with --against nearest-centroid --against majority")),

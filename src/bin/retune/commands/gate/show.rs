@@ -8,7 +8,6 @@ use retune::reference::ModelRef;
 
 use super::recorded;
 use super::report::ReportArgs;
-use crate::commands::eval::enter;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -43,9 +42,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
-    let mut workspace = session.workspace(false)?;
-    enter(&mut workspace, Some(&args.reference));
-    let tenant = workspace.tenant();
+    let workspace = session.workspace(false)?;
+    let tenant = workspace.tenant_of(&args.reference)?;
     let version = tenant.resolve(&args.reference)?;
     let id = recorded(&tenant, &version, &args.reference, args.evidence.as_deref())?;
     let evidence = gate::recheck(&workspace.store, &id)?;

@@ -5,7 +5,6 @@ use retune::git::Identity;
 use retune::reference::ModelRef;
 
 use super::recorded;
-use crate::commands::eval::enter;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -46,9 +45,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
-    let mut workspace = session.workspace(args.dry_run)?;
-    enter(&mut workspace, Some(&args.reference));
-    let tenant = workspace.tenant();
+    let workspace = session.workspace(args.dry_run)?;
+    let tenant = workspace.tenant_of(&args.reference)?;
     let version = tenant.resolve(&args.reference)?;
     let id: EvidenceId = recorded(&tenant, &version, &args.reference, args.evidence.as_deref())?;
     let evidence = gate::recheck(&workspace.store, &id)?;

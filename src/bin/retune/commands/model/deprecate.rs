@@ -43,7 +43,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
-    let tenant = workspace.tenant_of(&args.reference);
+    let tenant = workspace.tenant_of(&args.reference)?;
     let version = tenant.resolve(&args.reference)?;
     let replacement = tenant.resolve(&ModelRef {
         selector: Selector::Version(args.replacement.clone()),

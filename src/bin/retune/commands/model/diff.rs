@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(true)?;
-    let tenant = workspace.tenant_of(&args.before);
+    let tenant = workspace.tenant_of(&args.before)?;
     let before = tenant.resolve(&args.before)?;
     let after = tenant.resolve(&args.after)?;
     let found = difference(&workspace, &tenant, &before, &after)?;

@@ -29,7 +29,7 @@ tokenizer and licence beside them. It is read back and compared with base and ad
 A version of which every weight was trained is a whole checkpoint: it is written as it is.
 
 Exit codes: 0 every byte was checked and written, 2 the server or transformers cannot have this adapter,
-14 a stored byte is missing or changed; nothing was written.";
+10 the version was deprecated and its last day is over, 14 a stored byte is missing or changed; nothing was written.";
 
 /// Write a version's adapter, or the model merged from it, into a new directory.
 #[derive(Debug, clap::Args)]
@@ -79,8 +79,17 @@ enum Dtype {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
-    let tenant = workspace.tenant_of(&args.reference);
+    let tenant = workspace.tenant_of(&args.reference)?;
     let version = tenant.resolve(&args.reference)?;
+    let deprecation = tenant.deprecation(&version)?;
+    if let Some(over) = deprecation.filter(|deprecation| deprecation.is_over(session.now())) {
+        let (until, replacement) = (over.until, over.replacement.version);
+        let model = &version.manifest.model;
+        let why = format!("{version} could be used until {until}; {replacement} replaces it");
+        return Err(Failure::new(Exit::Findings, why).hint(format!(
+            "retune model export {model}@{replacement} --to DIR"
+        )));
+    }
     let texts = args.texts.as_deref().map(read_texts).transpose()?;
     let exported = lifecycle::export(
         &workspace,

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(false)?;
-    let tenant = workspace.tenant_of(&args.reference);
+    let tenant = workspace.tenant_of(&args.reference)?;
     let alias = alias(&args.reference)?;
     let chain = tenant.history(&args.reference.model, alias)?;
     if let Some(fork) = chain.forked(&args.reference.model, alias) {

@@ -40,7 +40,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
-    let tenant = workspace.tenant_of(&args.reference);
+    let tenant = workspace.tenant_of(&args.reference)?;
     let (model, alias) = (&args.reference.model, alias(&args.reference)?);
     let allow = args.allow.iter().cloned().collect();
     match tenant.protect(model, alias, allow, args.two_people, &workspace.act)? {

@@ -37,7 +37,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(false)?;
-    let tenant = workspace.tenant_of(&args.reference);
+    let tenant = workspace.tenant_of(&args.reference)?;
     let version = tenant.resolve(&args.reference)?;
     if args.lineage || args.html.is_some() {
         let drawn = Drawn::new(&version, &lineage(&tenant, &version)?);

@@ -51,10 +51,8 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
 
 /// Says which version the alias means now, so that the way out can be copied.
 fn movable(failure: Failure, args: &Args, alias: &AliasName, workspace: &Workspace<'_>) -> Failure {
-    match workspace
-        .tenant_of(&args.reference)
-        .resolve(&args.reference)
-    {
+    let found = workspace.tenant_of(&args.reference);
+    match found.and_then(|tenant| tenant.resolve(&args.reference)) {
         Ok(version) => failure.hint(format!(
             "pin what it is now: retune pin add {version} --alias {alias}"
         )),

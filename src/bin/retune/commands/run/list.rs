@@ -17,7 +17,17 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(false)?;
-    let runs = retune::train::runs(&workspace.runs)?;
+    let tenant = workspace.tenant();
+    // A tenant that does not exist has no runs either, which is another answer than none.
+    tenant.models()?;
+    let mut runs = retune::train::runs(&workspace.runs)?;
+    // The project may have been another tenant's.
+    runs.retain(|run| {
+        let what = || run.id.short();
+        tenant
+            .check_data(run.start.tenants.as_deref(), what)
+            .is_ok()
+    });
     session.ui.emit(&List::from(&runs[..]));
     Ok(Exit::Done)
 }

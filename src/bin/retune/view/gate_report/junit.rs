@@ -122,3 +122,14 @@ fn escape(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn what_comes_from_data_stays_text() {
+        let safe = "&lt;a b=&apos;&quot;&apos;&gt; &amp;amp; ]]&gt; \u{fffd}[2J&#10;";
+        assert_eq!(escape("<a b='\"'> &amp; ]]> \u{1b}[2J\n"), safe);
+    }
+}

@@ -178,3 +178,23 @@ fn escape(text: &str) -> String {
     // Nor does an address become a link.
     out.replace("://", ":<!-- -->//")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn what_comes_from_data_stays_text() {
+        for (hostile, safe) in [
+            ("<img src=x>", "&lt;img src=x&gt;"),
+            ("[a](b)", "\\[a\\]\\(b\\)"),
+            ("a | b\nc", "a \\| b c"),
+            ("@ana #1", "@<!-- -->ana #<!-- -->1"),
+            ("https://x", "https:<!-- -->//x"),
+            ("`x` *y* _z_", "\\`x\\` \\*y\\* \\_z\\_"),
+            ("\u{1b}[2J", " \\[2J"),
+        ] {
+            assert_eq!(escape(hostile), safe);
+        }
+    }
+}
