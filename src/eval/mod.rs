@@ -9,21 +9,30 @@
 mod baseline;
 mod batches;
 mod error;
+mod generation;
+mod grader;
 #[cfg(feature = "train")]
 mod local;
 mod report;
+#[cfg(feature = "train")]
+mod speaker;
 mod subject;
 mod suite;
 mod suite_file;
+mod suite_rows;
 #[cfg(test)]
 mod tests;
 
 pub use baseline::{Centroids, majority};
 pub use batches::{Packed, pack};
 pub use error::EvalError;
+pub use generation::{Generation, Settings};
+pub use grader::{Grader, Grades, Normalise, Rule};
 #[cfg(feature = "train")]
 pub use local::Local;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};
+#[cfg(feature = "train")]
+pub use speaker::Speaker;
 pub use subject::{BaselineKind, ParseBaselineError, Subject};
-pub use suite::{Case, Suite, SuiteId};
+pub use suite::{Case, Suite, SuiteId, Task};
 pub use suite_file::Located;

@@ -357,3 +357,143 @@ fn repeated_answers_have_to_be_complete() {
             .contains(&Mismatch::Missing(last.id))
     );
 }
+
+const TEXTS: &str = "version: 1\nname: answers\ntask: generation\ncases: cases.jsonl\n";
+
+#[test]
+fn texts_are_asked_for_by_prompt_or_conversation() {
+    let rows = "{\"id\":\"a\",\"prompt\":\"2+2=\",\"completion\":\" 4\"}\n\
+                {\"id\":\"b\",\"prompt\":\"2+2=\",\"target\":\"\"}\n\
+                {\"id\":\"c\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"}]}\n\
+                {\"id\":\"d\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"}],\"target\":\"a\"}\n";
+    let suite = suite_from(TEXTS, rows).unwrap();
+    let cases: Vec<(&str, &str, usize)> = suite
+        .cases()
+        .iter()
+        .map(|case| (case.text.as_str(), case.label.as_str(), case.messages.len()))
+        .collect();
+    assert_eq!(
+        cases,
+        [
+            ("2+2=", " 4", 0),
+            ("2+2=", "", 0),
+            ("q", "a", 2),
+            ("q", "a", 1)
+        ]
+    );
+    let (_dir, store) = {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(&dir.path().join("store")).unwrap();
+        (dir, store)
+    };
+    let id = suite.store(&store).unwrap();
+    assert_eq!(Suite::load(&store, &id).unwrap(), suite);
+}
+
+#[test]
+fn how_texts_are_generated_is_part_of_the_suite() {
+    let row = "{\"prompt\":\"p\",\"target\":\"t\"}\n";
+    let id = |more: &str| {
+        let suite = suite_from(&format!("{TEXTS}{more}"), row).unwrap();
+        (suite.id().unwrap(), suite.content().unwrap())
+    };
+    let reference = id("");
+    assert_eq!(
+        id("generate: {max_tokens: 256, temperature: 0}\n"),
+        reference
+    );
+    for more in [
+        "generate: {max_tokens: 255}\n",
+        "generate: {stop: [a]}\n",
+        "generate: {temperature: 1}\n",
+        "generate: {temperature: 1, seed: 1}\n",
+        "generate: {temperature: 1, top_p: 0.5}\n",
+        "generate: {temperature: 1, top_k: 5}\n",
+        "generate: {temperature: 1}\nrepeats: 2\n",
+    ] {
+        let other = id(more);
+        assert!(other.0 != reference.0 && other.1 != reference.1, "{more}");
+    }
+}
+
+#[test]
+fn what_texts_cannot_be_generated_by_is_named() {
+    let faults = |yaml: &str, row: &str| suite_from(yaml, row).unwrap_err();
+    let row = "{\"prompt\":\"p\",\"target\":\"t\"}";
+    let wrong = "generate: {max_tokens: 0, temperature: -1, top_k: 0, stop: ['']}\n";
+    assert_eq!(faults(&format!("{TEXTS}{wrong}"), row).len(), 5);
+    let drawn = faults(&format!("{TEXTS}generate: {{seed: 1, top_p: 0.5}}\n"), row);
+    assert!(
+        drawn.iter().all(|f| f.contains("nothing is drawn")),
+        "{drawn:?}"
+    );
+    let repeated = faults(&format!("{TEXTS}repeats: 2\n"), row);
+    assert!(
+        repeated[0].contains("every answer is the same"),
+        "{repeated:?}"
+    );
+    let labels = faults(&format!("{YAML}generate: {{}}\nrepeats: 1\n"), row);
+    assert_eq!(labels.len(), 2, "{labels:?}");
+    for (row, what) in [
+        ("{\"prompt\":\"p\"}", "no answer to compare with"),
+        ("{\"prompt\":\"\",\"target\":\"t\"}", "the prompt is empty"),
+        ("{\"target\":\"t\"}", "either `prompt` or `messages`"),
+        (
+            "{\"prompt\":\"p\",\"target\":\"t\",\"completion\":\"c\"}",
+            "keep one",
+        ),
+        (
+            "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"}],\"target\":\"t\"}",
+            "the user's",
+        ),
+        (
+            "{\"messages\":[{\"role\":\"tool\",\"content\":\"s\"}],\"target\":\"t\"}",
+            "tool",
+        ),
+    ] {
+        let found = faults(TEXTS, row);
+        assert!(found[0].contains(what), "{row}: {found:?}");
+    }
+}
+
+#[test]
+fn texts_are_graded_and_graded_again() {
+    let rows = "{\"id\":\"a\",\"prompt\":\"p\",\"target\":\" yes\"}\n{\"id\":\"b\",\"prompt\":\"q\",\"target\":\"no\"}\n";
+    let suite = suite_from(TEXTS, rows).unwrap();
+    let id = suite.id().unwrap();
+    let said = |text: &str| Answer::Text {
+        text: text.to_owned(),
+        measures: Default::default(),
+    };
+    let subject = Subject::Base {
+        base: Digest::of(b"base").into(),
+    };
+    let made = Report::new(
+        &suite,
+        subject,
+        Vec::new(),
+        vec![said("yes\n"), said("yes")],
+    )
+    .unwrap();
+    assert_eq!(made.metrics.accuracy.get(), 0.5);
+    assert_eq!(made.metrics.scores["exact_match"].get(), 0.5);
+    assert_eq!(made.metrics.macro_f1, None);
+    assert_eq!(made.mismatches(&suite, &id), []);
+    // A pass that the stored answer does not deserve.
+    let mut forged = made.clone();
+    forged.cases[1].correct = true;
+    assert!(
+        forged
+            .mismatches(&suite, &id)
+            .contains(&Mismatch::Graded("b".to_owned()))
+    );
+    let mut forged = made.clone();
+    forged.cases[1].predicted = Some("no".to_owned());
+    assert_eq!(
+        forged.mismatches(&suite, &id),
+        [Mismatch::Graded("b".to_owned())]
+    );
+    let mut forged = made;
+    forged.metrics.scores.clear();
+    assert_eq!(forged.mismatches(&suite, &id), [Mismatch::Metrics]);
+}

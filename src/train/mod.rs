@@ -55,7 +55,7 @@ mod trainer;
 mod tests;
 
 #[cfg(feature = "train")]
-pub use encode::RowFault;
+pub use encode::{PromptEncoder, RowFault};
 pub use error::TrainError;
 pub use job::{
     BaseRef, CheckpointPlan, Compute, DatasetRef, Evaluation, Job, JobInit, JobLora, JobOptimizer,

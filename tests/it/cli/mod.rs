@@ -4,6 +4,8 @@ mod base;
 mod dataset;
 mod doctor;
 #[cfg(feature = "train")]
+mod eval;
+#[cfg(feature = "train")]
 mod export;
 mod gate;
 mod init;
