@@ -6,6 +6,7 @@
 //! on the same suite gives the same [`ReportId`]. An answer that could not be had is an error in the report: it
 //! stays in every denominator and the gate counts it.
 
+mod asserts;
 mod baseline;
 mod batches;
 mod error;
@@ -20,6 +21,7 @@ mod subject;
 mod suite;
 mod suite_file;
 mod suite_rows;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +29,7 @@ pub use baseline::{Centroids, majority};
 pub use batches::{Packed, pack};
 pub use error::EvalError;
 pub use generation::{Generation, Settings};
-pub use grader::{Grader, Grades, Normalise, Rule};
+pub use grader::{Grader, Grades, Likeness, Normalise, Rule};
 #[cfg(feature = "train")]
 pub use local::Local;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};

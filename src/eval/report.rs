@@ -1,12 +1,12 @@
 //! Reports: every case's answer, and the metrics computed from them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
-use super::grader::Grader;
+use super::grader::{Grader, Marker};
 use super::subject::Subject;
 use super::suite::{Case, Suite, SuiteId, Task};
 use crate::digest::Digest;
@@ -61,6 +61,9 @@ pub struct CaseResult {
     /// What else was measured, by metric: what a grader said, `output_tokens`, `latency_ms`, `cost_usd`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub measures: BTreeMap<String, Decimal>,
+    /// By metric, why a grader's demand is not met, where the grader says so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -79,7 +82,7 @@ pub struct ReportMetrics {
     /// By label; of labels only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub per_label: BTreeMap<String, LabelReport>,
-    /// The mean score by the metric of each grader; a case with an error scores 0. Of texts only.
+    /// The mean score by the metric of each grader, over the cases that it is asked about; an error scores 0. Of texts only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scores: BTreeMap<String, Decimal>,
     /// The number of cases.
@@ -159,9 +162,14 @@ impl Report {
             .cases()
             .iter()
             .flat_map(|case| (0..repeats).map(move |repeat| (case, repeat)));
+        let marker = suite.marker()?;
+        let labelled = *suite.task() == Task::Classification;
         let cases: Vec<CaseResult> = asked
             .zip(answers)
-            .map(|((case, repeat), answer)| CaseResult::new(suite, case, repeat, answer))
+            .map(|((case, repeat), answer)| match labelled {
+                true => CaseResult::labelled(case, answer),
+                false => CaseResult::graded(&marker, case, repeat, answer),
+            })
             .collect();
         Ok(Self {
             suite: suite.id()?,
@@ -205,6 +213,7 @@ impl Report {
     /// Everything in which the report does not fit `suite`, whose identity is `id`, or itself.
     pub fn mismatches(&self, suite: &Suite, id: &SuiteId) -> Vec<Mismatch> {
         let mut found = Vec::new();
+        let marker = suite.marker();
         if self.suite != *id {
             found.push(Mismatch::Suite(self.suite));
         }
@@ -229,7 +238,7 @@ impl Report {
                 Some(result) if result.expected != case.label => {
                     found.push(Mismatch::Expected(case.id.clone()));
                 }
-                Some(result) if !result.is_graded_by(suite, case) => {
+                Some(result) if !result.is_graded_by(suite, marker.as_ref().ok(), case) => {
                     found.push(Mismatch::Graded(case.id.clone()));
                 }
                 Some(_) => {}
@@ -250,23 +259,47 @@ impl Report {
 }
 
 impl CaseResult {
-    fn new(suite: &Suite, case: &Case, repeat: u32, answer: Answer) -> Self {
-        let (predicted, error, mut measures) = match answer {
-            Answer::Label(label) => (Some(label), None, BTreeMap::new()),
-            Answer::Text { text, measures } => (Some(text), None, measures),
-            Answer::Error(why) => (None, Some(why), BTreeMap::new()),
+    fn labelled(case: &Case, answer: Answer) -> Self {
+        let said = Said::of(answer);
+        let correct = said.text.as_ref() == Ok(&case.label);
+        Self::of(case, 0, said, correct)
+    }
+
+    /// A grader that cannot say anything leaves the case without an answer.
+    fn graded(marker: &Marker<'_>, case: &Case, repeat: u32, answer: Answer) -> Self {
+        let said = Said::of(answer);
+        let grades = match &said.text {
+            Ok(text) => marker.grade(case, text, &said.measures, false),
+            Err(why) => Err(why.clone()),
         };
-        let grades = predicted.as_deref().map(|said| suite.grade(case, said));
-        let grades = grades.unwrap_or_default();
-        measures.extend(grades.scores);
+        match grades {
+            Ok(grades) => {
+                let mut result = Self::of(case, repeat, said, grades.passed);
+                result.measures.extend(grades.scores);
+                result.notes = grades.notes;
+                result
+            }
+            Err(why) => {
+                let text = Err(why);
+                Self::of(case, repeat, Said { text, ..said }, false)
+            }
+        }
+    }
+
+    fn of(case: &Case, repeat: u32, said: Said, correct: bool) -> Self {
+        let (predicted, error) = match said.text {
+            Ok(text) => (Some(text), None),
+            Err(why) => (None, Some(why)),
+        };
         Self {
             id: case.id.clone(),
             expected: case.label.clone(),
-            correct: grades.passed,
+            correct,
             predicted,
             error,
             repeat,
-            measures,
+            measures: said.measures,
+            notes: BTreeMap::new(),
         }
     }
 
@@ -278,16 +311,38 @@ impl CaseResult {
     }
 
     /// Whether grading the stored answer again gives what is stored. Labels have no graders.
-    fn is_graded_by(&self, suite: &Suite, case: &Case) -> bool {
+    fn is_graded_by(&self, suite: &Suite, marker: Option<&Marker<'_>>, case: &Case) -> bool {
         let Some(output) = &self.predicted else {
             return true;
         };
-        if suite.graders().is_empty() {
+        if *suite.task() == Task::Classification {
             return true;
         }
-        let grades = suite.grade(case, output);
-        let stored = |(metric, score)| self.measures.get(metric) == Some(score);
-        grades.passed == self.correct && grades.scores.iter().all(stored)
+        let grades = marker.and_then(|marker| {
+            let grades = marker.grade(case, output, &self.measures, true);
+            grades.ok()
+        });
+        grades.is_some_and(|grades| {
+            let stored = |(metric, score)| self.measures.get(metric) == Some(score);
+            grades.passed == self.correct && grades.scores.iter().all(stored)
+        })
+    }
+}
+
+/// An answer taken apart.
+struct Said {
+    text: Result<String, String>,
+    measures: BTreeMap<String, Decimal>,
+}
+
+impl Said {
+    fn of(answer: Answer) -> Self {
+        let (text, measures) = match answer {
+            Answer::Label(label) => (Ok(label), BTreeMap::new()),
+            Answer::Text { text, measures } => (Ok(text), measures),
+            Answer::Error(why) => (Err(why), BTreeMap::new()),
+        };
+        Self { text, measures }
     }
 }
 
@@ -295,30 +350,50 @@ impl ReportMetrics {
     fn of(suite: &Suite, cases: &[CaseResult]) -> Result<Self, EvalError> {
         match suite.task() {
             Task::Classification => Self::of_labels(cases),
-            Task::Generation(generation) => Self::of_texts(&generation.graders, cases),
+            Task::Generation(generation) => Self::of_texts(suite, &generation.graders, cases),
         }
     }
 
-    fn of_texts(graders: &[Grader], cases: &[CaseResult]) -> Result<Self, EvalError> {
+    fn of_texts(
+        suite: &Suite,
+        graders: &[Grader],
+        cases: &[CaseResult],
+    ) -> Result<Self, EvalError> {
         if cases.is_empty() {
             return Err(EvalError::Metrics(StatsError::Empty));
         }
-        let n = cases.len() as f64;
-        let score = |case: &CaseResult, metric: &str| {
-            let found = case.measures.get(metric).filter(|_| case.error.is_none());
-            found.map_or(0.0, |score| score.get())
-        };
-        let mean = |metric: &str| cases.iter().map(|case| score(case, metric)).sum::<f64>() / n;
-        let right = cases.iter().filter(|case| case.correct).count();
-        let scores = graders
+        let own: HashMap<&str, &[Grader]> = suite
+            .cases()
             .iter()
-            .map(|grader| Ok((grader.metric.clone(), decimal(mean(&grader.metric))?)))
-            .collect::<Result<_, EvalError>>()?;
+            .map(|case| (case.id.as_str(), case.graders.as_slice()))
+            .collect();
+        let mut sums: BTreeMap<&str, (f64, u64)> = BTreeMap::new();
+        for case in cases {
+            let own = own.get(case.id.as_str()).copied().unwrap_or_default();
+            let asked: BTreeSet<&str> = graders
+                .iter()
+                .chain(own)
+                .map(|grader| grader.metric.as_str())
+                .collect();
+            for metric in asked {
+                let found = case.measures.get(metric).filter(|_| case.error.is_none());
+                let (sum, count) = sums.entry(metric).or_default();
+                *sum += found.map_or(0.0, |score| score.get());
+                *count += 1;
+            }
+        }
+        let mean = |(metric, (sum, count)): (&str, (f64, u64))| {
+            Ok((metric.to_owned(), decimal(sum / count as f64)?))
+        };
+        let right = cases.iter().filter(|case| case.correct).count();
         Ok(Self {
-            accuracy: decimal(right as f64 / n)?,
+            accuracy: decimal(right as f64 / cases.len() as f64)?,
             macro_f1: None,
             per_label: BTreeMap::new(),
-            scores,
+            scores: sums
+                .into_iter()
+                .map(mean)
+                .collect::<Result<_, EvalError>>()?,
             n: cases.len() as u64,
             errors: errors(cases),
         })

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
 use super::generation::Generation;
-use super::grader::{self, Grader, Grades};
+use super::grader::{Grader, Marker};
 use crate::dataset::Message;
 use crate::digest::Digest;
 use crate::document::canonical;
@@ -52,6 +52,12 @@ pub struct Case {
     /// The conversation that the assistant is to go on with, where the case is one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<Message>,
+    /// What is demanded of the answer to this case, beside what the suite demands of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub graders: Vec<Grader>,
+    /// The least weighted mean score that passes; without it every demand has to be met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<crate::document::Decimal>,
     /// What the gate can group cases by: texts, numbers and truth values of the row's `metadata`, as texts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
@@ -140,7 +146,7 @@ impl Case {
         Self::digits(&serde_json::json!({"messages": messages, "target": target}))
     }
 
-    fn digits(value: &serde_json::Value) -> Result<String, EvalError> {
+    pub(super) fn digits(value: &serde_json::Value) -> Result<String, EvalError> {
         let bytes = canonical::encode(CASE_SCHEMA, value).map_err(|source| EvalError::Encode {
             what: "case",
             source,
@@ -193,15 +199,16 @@ impl Suite {
         }
     }
 
-    /// What the suite says to an answer to one of its cases.
-    pub fn grade(&self, case: &Case, output: &str) -> Grades {
-        match &self.task {
-            Task::Classification => Grades {
-                passed: output == case.label,
-                scores: BTreeMap::new(),
-            },
-            Task::Generation(generation) => grader::grade(&generation.graders, case, output),
-        }
+    /// The measures of an answer, beside its text, that some grader looks at.
+    pub fn needs(&self) -> BTreeSet<&'static str> {
+        let own = self.cases.iter().flat_map(|case| &case.graders);
+        let all = self.graders().iter().chain(own);
+        all.filter_map(Grader::measure).collect()
+    }
+
+    /// The suite's graders, ready to grade.
+    pub(super) fn marker(&self) -> Result<Marker<'_>, EvalError> {
+        Marker::new(self.graders()).map_err(EvalError::Grader)
     }
 
     /// The cases, sorted by id.
@@ -300,6 +307,10 @@ impl Suite {
                 cases.len(),
                 document.cases.count
             ));
+        }
+        let own = cases.iter().flat_map(|case| &case.graders);
+        if !own.into_iter().all(Grader::is_known) {
+            return Err("this version does not have its grader".to_owned());
         }
         let suite = Self::of(document.name.clone(), task, cases)?;
         match suite.lines() {

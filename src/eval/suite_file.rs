@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::asserts::{Context, RawAssert};
 use super::error::EvalError;
 use super::generation::{Generation, Settings};
 use super::grader::Grader;
 use super::suite::{Case, Suite, Task};
-use super::suite_rows::{RawFields, RowReader};
+use super::suite_rows::{
+    PromptTemplate, RawFields, RawVars, RowReader, Texts, checked_threshold, plain_vars,
+};
+use crate::dataset::Message;
 use crate::document::{Decimal, Fault, Faults, Source};
 use crate::fsio;
 use crate::name::SuiteName;
@@ -40,6 +44,23 @@ struct RawSuite {
     generate: Option<RawGenerate>,
     #[serde(default)]
     repeats: Option<u32>,
+    #[serde(default)]
+    prompt: Option<String>,
+    #[serde(default)]
+    messages: Option<Vec<Message>>,
+    #[serde(default, rename = "defaultTest")]
+    default_test: Option<RawDefault>,
+}
+
+/// What holds for every case that does not say otherwise.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDefault {
+    #[serde(default)]
+    assert: Vec<RawAssert>,
+    #[serde(default)]
+    vars: RawVars,
+    threshold: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -113,11 +134,18 @@ fn read_located(path: &Path) -> Result<Located, Faults> {
         Some(dir) => dir.join(cases_path),
         None => cases_path,
     };
+    let dir = source.path().parent().unwrap_or(Path::new(""));
+    let texts = match &task {
+        Task::Classification => None,
+        Task::Generation(_) => Some(texts(&source, &raw, dir)?),
+    };
     let reader = RowReader {
         fields: raw.fields.as_ref(),
-        generated: task != Task::Classification,
+        texts: texts.as_ref(),
+        dir,
     };
-    let (cases, lines) = read_cases(&file, &reader)?;
+    let (mut cases, lines) = read_cases(&file, &reader)?;
+    let task = demand(task, texts, &mut cases);
     let suite = Suite::of(name, task, cases).map_err(|why| whole(&file, why))?;
     Ok(Located { suite, file, lines })
 }
@@ -158,6 +186,9 @@ fn task(source: &Source, raw: &RawSuite) -> Result<Task, Faults> {
         let about_texts = [
             ("generate", raw.generate.is_some()),
             ("repeats", raw.repeats.is_some()),
+            ("prompt", raw.prompt.is_some()),
+            ("messages", raw.messages.is_some()),
+            ("defaultTest", raw.default_test.is_some()),
         ];
         let faults = about_texts.into_iter().filter(|(_, there)| *there);
         let message = "means nothing for `task: classification`";
@@ -177,9 +208,83 @@ fn task(source: &Source, raw: &RawSuite) -> Result<Task, Faults> {
     }
     Ok(Task::Generation(Generation {
         settings,
-        graders: vec![Grader::exact_match()],
+        graders: Vec::new(),
         repeats,
     }))
+}
+
+/// What the suite says of all its cases.
+fn texts(source: &Source, raw: &RawSuite, dir: &Path) -> Result<Texts, Faults> {
+    let mut faults = Vec::new();
+    let mut texts = Texts::default();
+    match (&raw.prompt, &raw.messages) {
+        (Some(_), Some(_)) => {
+            faults.push(source.fault("messages", "both `prompt` and `messages`: keep one"));
+        }
+        (Some(text), None) => match prompt_text(text, dir) {
+            Ok(text) => texts.template = Some(PromptTemplate::Prompt(text)),
+            Err(why) => faults.push(source.fault("prompt", why)),
+        },
+        (None, Some(messages)) => {
+            texts.template = Some(PromptTemplate::Conversation(messages.clone()));
+        }
+        (None, None) => {}
+    }
+    if raw.fields.is_some() && texts.template.is_some() {
+        faults.push(source.fault("fields", "means nothing beside `prompt` and `messages`"));
+    }
+    if let Some(default) = &raw.default_test {
+        match plain_vars(&default.vars) {
+            Ok(vars) => texts.vars = vars,
+            Err(why) => faults.push(source.fault("defaultTest.vars", why)),
+        }
+        if let Some(Err(why)) = default.threshold.map(checked_threshold) {
+            faults.push(source.fault("defaultTest.threshold", why));
+        }
+        texts.threshold = default.threshold;
+        let context = Context { vars: None, dir };
+        for (index, assert) in default.assert.iter().enumerate() {
+            if assert.is_template() {
+                texts.each.push(assert.clone());
+                continue;
+            }
+            match assert.grader(&context) {
+                Ok(grader) => texts.graders.push(grader),
+                Err(why) => {
+                    faults.push(source.fault(&format!("defaultTest.assert[{index}]"), why));
+                }
+            }
+        }
+    }
+    Faults::check(faults)?;
+    Ok(texts)
+}
+
+/// A prompt that stands in the suite file, or in a file of its own.
+fn prompt_text(text: &str, dir: &Path) -> Result<String, String> {
+    let Some(name) = text.strip_prefix("file://") else {
+        return Ok(text.to_owned());
+    };
+    let bytes = fsio::read(&dir.join(name)).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8"))
+}
+
+/// Where nothing is demanded, the target is: of the whole suite, or of the cases that demand nothing themselves.
+fn demand(task: Task, texts: Option<Texts>, cases: &mut [Case]) -> Task {
+    let (Task::Generation(mut generation), Some(texts)) = (task, texts) else {
+        return Task::Classification;
+    };
+    generation.graders = texts.graders;
+    if !generation.graders.is_empty() {
+        return Task::Generation(generation);
+    }
+    if cases.iter().all(|case| case.graders.is_empty()) {
+        generation.graders.push(Grader::exact_match());
+    } else {
+        let without = cases.iter_mut().filter(|case| case.graders.is_empty());
+        without.for_each(|case| case.graders.push(Grader::exact_match()));
+    }
+    Task::Generation(generation)
 }
 
 fn settings(source: &Source, raw: &RawGenerate) -> Result<Settings, Faults> {

@@ -95,6 +95,16 @@ pub enum EvaluateError {
         /// What it gives.
         answered: &'static str,
     },
+    /// A grader looks at a measure that nobody takes here.
+    #[error("suite {suite} has a grader of {measure}, which is not measured of the {subject}")]
+    Unmeasured {
+        /// The suite.
+        suite: String,
+        /// The measure.
+        measure: &'static str,
+        /// What was to answer.
+        subject: Box<Subject>,
+    },
     /// Conversations need a template.
     #[error(
         "suite {suite} has conversations, and neither the adapter nor base {base} has a chat template"
@@ -149,6 +159,7 @@ impl EvaluateError {
             Self::UnknownBase(_)
             | Self::NoLabels(_)
             | Self::OtherTask { .. }
+            | Self::Unmeasured { .. }
             | Self::NoTemplate { .. } => true,
             Self::Train(error) => error.is_usage(),
             #[cfg(not(feature = "train"))]
@@ -176,6 +187,13 @@ pub fn evaluate(
     };
     if let Some(known) = report_of(workspace, &id, subject)? {
         return Ok(evaluation(Some(known), false));
+    }
+    if let Some(measure) = suite.needs().first() {
+        return Err(EvaluateError::Unmeasured {
+            suite: suite.name().to_string(),
+            measure,
+            subject: Box::new(subject.clone()),
+        });
     }
     if workspace.act.dry_run {
         return Ok(evaluation(None, true));
