@@ -9,6 +9,7 @@ pub mod document;
 pub mod fsio;
 pub mod git;
 pub mod name;
+pub mod process;
 pub mod progress;
 pub mod reference;
 pub mod stats;

@@ -115,6 +115,22 @@ impl Product {
             Self::Model(model, _) => &model.record,
         }
     }
+
+    /// What it does, where that is known.
+    pub fn task(&self) -> Option<AdapterTask> {
+        match self {
+            Self::Adapter(adapter) => adapter.config.task,
+            Self::Model(model, _) => Some(model.task()),
+        }
+    }
+
+    /// The template that its conversations were rendered with.
+    pub fn chat_template(&self) -> Option<&str> {
+        match self {
+            Self::Adapter(adapter) => adapter.chat_template.as_deref(),
+            Self::Model(model, _) => model.chat_template.as_deref(),
+        }
+    }
 }
 
 impl WholeModel {

@@ -11,4 +11,4 @@ mod yaml;
 
 pub use decimal::Decimal;
 pub use fault::{Fault, Faults, suggest};
-pub use yaml::{Source, to_yaml};
+pub use yaml::{Source, to_yaml, yaml_value};

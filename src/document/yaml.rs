@@ -257,6 +257,11 @@ fn without_location(message: &str) -> String {
     }
 }
 
+/// A text inside one of our files that is YAML or JSON itself, such as a schema.
+pub fn yaml_value(text: &str) -> Result<serde_json::Value, String> {
+    serde_yaml::from_str(text).map_err(|error| error.to_string())
+}
+
 /// Writes a value as YAML, for files that people go on to edit.
 pub fn to_yaml<T: Serialize>(value: &T) -> Result<String, serde_yaml::Error> {
     serde_yaml::to_string(value)

@@ -60,6 +60,9 @@ pub enum EvalError {
     /// Someone asked for the work to stop.
     #[error("interrupted; no report was written")]
     Interrupted,
+    /// A stored grader cannot be used.
+    #[error("the suite's {0}")]
+    Grader(String),
     /// The metrics cannot be computed.
     #[error("the metrics cannot be computed")]
     Metrics(#[from] StatsError),
@@ -73,7 +76,7 @@ impl EvalError {
     pub fn is_integrity(&self) -> bool {
         match self {
             Self::Store(error) => error.is_integrity(),
-            Self::Document { .. } | Self::Cases { .. } => true,
+            Self::Document { .. } | Self::Cases { .. } | Self::Grader(_) => true,
             _ => false,
         }
     }

@@ -6,24 +6,35 @@
 //! on the same suite gives the same [`ReportId`]. An answer that could not be had is an error in the report: it
 //! stays in every denominator and the gate counts it.
 
+mod asserts;
 mod baseline;
 mod batches;
 mod error;
+mod generation;
+mod grader;
 #[cfg(feature = "train")]
 mod local;
 mod report;
+#[cfg(feature = "train")]
+mod speaker;
 mod subject;
 mod suite;
 mod suite_file;
+mod suite_rows;
+mod template;
 #[cfg(test)]
 mod tests;
 
 pub use baseline::{Centroids, majority};
 pub use batches::{Packed, pack};
 pub use error::EvalError;
+pub use generation::{Generation, Settings};
+pub use grader::{Grader, Grades, Likeness, Normalise, Rule};
 #[cfg(feature = "train")]
 pub use local::Local;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};
+#[cfg(feature = "train")]
+pub use speaker::Speaker;
 pub use subject::{BaselineKind, ParseBaselineError, Subject};
-pub use suite::{Case, Suite, SuiteId};
+pub use suite::{Case, Suite, SuiteId, Task};
 pub use suite_file::Located;

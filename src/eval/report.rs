@@ -1,13 +1,14 @@
 //! Reports: every case's answer, and the metrics computed from them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
+use super::grader::{Grader, Marker};
 use super::subject::Subject;
-use super::suite::{Suite, SuiteId};
+use super::suite::{Case, Suite, SuiteId, Task};
 use crate::digest::Digest;
 use crate::document::{Decimal, canonical};
 use crate::stats::{Metrics, StatsError};
@@ -28,7 +29,7 @@ pub struct Report {
     pub suite: SuiteId,
     /// What answered.
     pub subject: Subject,
-    /// The labels that the subject can answer, in its order.
+    /// The labels that the subject can answer, in its order; none where answers are texts.
     pub labels: Vec<String>,
     /// Every case of the suite, in the suite's order.
     pub cases: Vec<CaseResult>,
@@ -38,7 +39,7 @@ pub struct Report {
     pub tool: String,
 }
 
-/// What came of one case: a predicted label or an error, never both and never neither.
+/// What came of one case: an answer or an error, never both and never neither.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaseResult {
@@ -47,19 +48,22 @@ pub struct CaseResult {
     /// Which of several answers to the case this is, from 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeat: u32,
-    /// The right label.
+    /// The right label, or the target.
     pub expected: String,
-    /// The subject's label.
+    /// The subject's label or text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted: Option<String>,
-    /// Whether the predicted label is the right one.
+    /// Whether the answer is the right label, or meets every demand of the suite's graders.
     pub correct: bool,
-    /// Why there is no predicted label.
+    /// Why there is no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What else was measured, by metric: `latency_ms`, `cost_usd`, the score of a judge.
+    /// What else was measured, by metric: what a grader said, `output_tokens`, `latency_ms`, `cost_usd`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub measures: BTreeMap<String, Decimal>,
+    /// By metric, why a grader's demand is not met, where the grader says so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -72,10 +76,15 @@ fn is_zero(number: &u32) -> bool {
 pub struct ReportMetrics {
     /// The share of cases that are right.
     pub accuracy: Decimal,
-    /// The mean F1 of the labels that are expected or predicted.
-    pub macro_f1: Decimal,
-    /// By label.
+    /// The mean F1 of the labels that are expected or predicted; of labels only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macro_f1: Option<Decimal>,
+    /// By label; of labels only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub per_label: BTreeMap<String, LabelReport>,
+    /// The mean score by the metric of each grader, over the cases that it is asked about; an error scores 0. Of texts only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scores: BTreeMap<String, Decimal>,
     /// The number of cases.
     pub n: u64,
     /// How many of them have an error.
@@ -97,11 +106,18 @@ pub struct LabelReport {
 }
 
 /// What a subject says to a case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// A label.
     Label(String),
-    /// No label, and why.
+    /// A text, and what was measured while it came about.
+    Text {
+        /// The text.
+        text: String,
+        /// By metric, such as `output_tokens`.
+        measures: BTreeMap<String, Decimal>,
+    },
+    /// No answer, and why.
     Error(String),
 }
 
@@ -116,8 +132,10 @@ pub enum Mismatch {
     Unknown(String),
     /// A case is in it more than once.
     Duplicate(String),
-    /// The right label is not the suite's.
+    /// The right label or target is not the suite's.
     Expected(String),
+    /// The graders of the suite say something else.
+    Graded(String),
     /// A case says two things at once, or nothing.
     Contradiction(String),
     /// The metrics do not follow from the cases.
@@ -125,31 +143,39 @@ pub enum Mismatch {
 }
 
 impl Report {
-    /// The report of these answers, one for each case in the suite's order.
+    /// The report of these answers: for each case in the suite's order as many as the suite has repeats.
     pub fn new(
         suite: &Suite,
         subject: Subject,
         labels: Vec<String>,
         answers: Vec<Answer>,
     ) -> Result<Self, EvalError> {
-        if answers.len() != suite.cases().len() {
+        let repeats = suite.repeats();
+        if answers.len() != suite.cases().len() * repeats as usize {
             return Err(EvalError::Answers {
                 answers: answers.len(),
                 cases: suite.cases().len(),
                 suite: suite.name().to_string(),
             });
         }
-        let cases: Vec<CaseResult> = suite
+        let asked = suite
             .cases()
             .iter()
+            .flat_map(|case| (0..repeats).map(move |repeat| (case, repeat)));
+        let marker = suite.marker()?;
+        let labelled = *suite.task() == Task::Classification;
+        let cases: Vec<CaseResult> = asked
             .zip(answers)
-            .map(|(case, answer)| CaseResult::new(&case.id, &case.label, answer))
+            .map(|((case, repeat), answer)| match labelled {
+                true => CaseResult::labelled(case, answer),
+                false => CaseResult::graded(&marker, case, repeat, answer),
+            })
             .collect();
         Ok(Self {
             suite: suite.id()?,
             subject,
             labels,
-            metrics: ReportMetrics::of(&cases)?,
+            metrics: ReportMetrics::of(suite, &cases)?,
             cases,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
         })
@@ -187,6 +213,7 @@ impl Report {
     /// Everything in which the report does not fit `suite`, whose identity is `id`, or itself.
     pub fn mismatches(&self, suite: &Suite, id: &SuiteId) -> Vec<Mismatch> {
         let mut found = Vec::new();
+        let marker = suite.marker();
         if self.suite != *id {
             found.push(Mismatch::Suite(self.suite));
         }
@@ -198,7 +225,7 @@ impl Report {
             {
                 found.push(Mismatch::Duplicate(result.id.clone()));
             }
-            if !result.is_consistent() {
+            if !result.is_consistent(suite) {
                 found.push(Mismatch::Contradiction(result.id.clone()));
             }
         }
@@ -211,6 +238,9 @@ impl Report {
                 Some(result) if result.expected != case.label => {
                     found.push(Mismatch::Expected(case.id.clone()));
                 }
+                Some(result) if !result.is_graded_by(suite, marker.as_ref().ok(), case) => {
+                    found.push(Mismatch::Graded(case.id.clone()));
+                }
                 Some(_) => {}
             }
         }
@@ -221,7 +251,7 @@ impl Report {
                 .into_iter()
                 .map(|id| Mismatch::Unknown(id.to_owned())),
         );
-        if ReportMetrics::of(&self.cases).ok().as_ref() != Some(&self.metrics) {
+        if ReportMetrics::of(suite, &self.cases).ok().as_ref() != Some(&self.metrics) {
             found.push(Mismatch::Metrics);
         }
         found
@@ -229,30 +259,147 @@ impl Report {
 }
 
 impl CaseResult {
-    fn new(id: &str, expected: &str, answer: Answer) -> Self {
-        let (predicted, error) = match answer {
-            Answer::Label(label) => (Some(label), None),
-            Answer::Error(why) => (None, Some(why)),
+    fn labelled(case: &Case, answer: Answer) -> Self {
+        let said = Said::of(answer);
+        let correct = said.text.as_ref() == Ok(&case.label);
+        Self::of(case, 0, said, correct)
+    }
+
+    /// A grader that cannot say anything leaves the case without an answer.
+    fn graded(marker: &Marker<'_>, case: &Case, repeat: u32, answer: Answer) -> Self {
+        let said = Said::of(answer);
+        let grades = match &said.text {
+            Ok(text) => marker.grade(case, text, &said.measures, false),
+            Err(why) => Err(why.clone()),
         };
-        Self {
-            id: id.to_owned(),
-            expected: expected.to_owned(),
-            correct: predicted.as_deref() == Some(expected),
-            predicted,
-            error,
-            repeat: 0,
-            measures: BTreeMap::new(),
+        match grades {
+            Ok(grades) => {
+                let mut result = Self::of(case, repeat, said, grades.passed);
+                result.measures.extend(grades.scores);
+                result.notes = grades.notes;
+                result
+            }
+            Err(why) => {
+                let text = Err(why);
+                Self::of(case, repeat, Said { text, ..said }, false)
+            }
         }
     }
 
-    fn is_consistent(&self) -> bool {
+    fn of(case: &Case, repeat: u32, said: Said, correct: bool) -> Self {
+        let (predicted, error) = match said.text {
+            Ok(text) => (Some(text), None),
+            Err(why) => (None, Some(why)),
+        };
+        Self {
+            id: case.id.clone(),
+            expected: case.label.clone(),
+            correct,
+            predicted,
+            error,
+            repeat,
+            measures: said.measures,
+            notes: BTreeMap::new(),
+        }
+    }
+
+    fn is_consistent(&self, suite: &Suite) -> bool {
+        let labelled = *suite.task() == Task::Classification;
         self.predicted.is_some() != self.error.is_some()
-            && self.correct == (self.predicted.as_ref() == Some(&self.expected))
+            && (!self.correct || self.error.is_none())
+            && (!labelled || self.correct == (self.predicted.as_ref() == Some(&self.expected)))
+    }
+
+    /// Whether grading the stored answer again gives what is stored. Labels have no graders.
+    fn is_graded_by(&self, suite: &Suite, marker: Option<&Marker<'_>>, case: &Case) -> bool {
+        let Some(output) = &self.predicted else {
+            return true;
+        };
+        if *suite.task() == Task::Classification {
+            return true;
+        }
+        let grades = marker.and_then(|marker| {
+            let grades = marker.grade(case, output, &self.measures, true);
+            grades.ok()
+        });
+        grades.is_some_and(|grades| {
+            let stored = |(metric, score)| self.measures.get(metric) == Some(score);
+            grades.passed == self.correct && grades.scores.iter().all(stored)
+        })
+    }
+}
+
+/// An answer taken apart.
+struct Said {
+    text: Result<String, String>,
+    measures: BTreeMap<String, Decimal>,
+}
+
+impl Said {
+    fn of(answer: Answer) -> Self {
+        let (text, measures) = match answer {
+            Answer::Label(label) => (Ok(label), BTreeMap::new()),
+            Answer::Text { text, measures } => (Ok(text), measures),
+            Answer::Error(why) => (Err(why), BTreeMap::new()),
+        };
+        Self { text, measures }
     }
 }
 
 impl ReportMetrics {
-    fn of(cases: &[CaseResult]) -> Result<Self, EvalError> {
+    fn of(suite: &Suite, cases: &[CaseResult]) -> Result<Self, EvalError> {
+        match suite.task() {
+            Task::Classification => Self::of_labels(cases),
+            Task::Generation(generation) => Self::of_texts(suite, &generation.graders, cases),
+        }
+    }
+
+    fn of_texts(
+        suite: &Suite,
+        graders: &[Grader],
+        cases: &[CaseResult],
+    ) -> Result<Self, EvalError> {
+        if cases.is_empty() {
+            return Err(EvalError::Metrics(StatsError::Empty));
+        }
+        let own: HashMap<&str, &[Grader]> = suite
+            .cases()
+            .iter()
+            .map(|case| (case.id.as_str(), case.graders.as_slice()))
+            .collect();
+        let mut sums: BTreeMap<&str, (f64, u64)> = BTreeMap::new();
+        for case in cases {
+            let own = own.get(case.id.as_str()).copied().unwrap_or_default();
+            let asked: BTreeSet<&str> = graders
+                .iter()
+                .chain(own)
+                .map(|grader| grader.metric.as_str())
+                .collect();
+            for metric in asked {
+                let found = case.measures.get(metric).filter(|_| case.error.is_none());
+                let (sum, count) = sums.entry(metric).or_default();
+                *sum += found.map_or(0.0, |score| score.get());
+                *count += 1;
+            }
+        }
+        let mean = |(metric, (sum, count)): (&str, (f64, u64))| {
+            Ok((metric.to_owned(), decimal(sum / count as f64)?))
+        };
+        let right = cases.iter().filter(|case| case.correct).count();
+        Ok(Self {
+            accuracy: decimal(right as f64 / cases.len() as f64)?,
+            macro_f1: None,
+            per_label: BTreeMap::new(),
+            scores: sums
+                .into_iter()
+                .map(mean)
+                .collect::<Result<_, EvalError>>()?,
+            n: cases.len() as u64,
+            errors: errors(cases),
+        })
+    }
+
+    fn of_labels(cases: &[CaseResult]) -> Result<Self, EvalError> {
         let metrics = Metrics::of(
             cases
                 .iter()
@@ -273,12 +420,17 @@ impl ReportMetrics {
             .collect::<Result<_, EvalError>>()?;
         Ok(Self {
             accuracy: decimal(metrics.accuracy)?,
-            macro_f1: decimal(metrics.macro_f1)?,
+            macro_f1: Some(decimal(metrics.macro_f1)?),
             per_label,
+            scores: BTreeMap::new(),
             n: cases.len() as u64,
-            errors: cases.iter().filter(|case| case.error.is_some()).count() as u64,
+            errors: errors(cases),
         })
     }
+}
+
+fn errors(cases: &[CaseResult]) -> u64 {
+    cases.iter().filter(|case| case.error.is_some()).count() as u64
 }
 
 fn decimal(value: f64) -> Result<Decimal, EvalError> {
@@ -299,6 +451,9 @@ impl fmt::Display for Mismatch {
             Self::Unknown(id) => write!(f, "case {id} is not in the suite"),
             Self::Duplicate(id) => write!(f, "case {id} is there more than once"),
             Self::Expected(id) => write!(f, "the right label of case {id} is not the suite's"),
+            Self::Graded(id) => {
+                write!(f, "the suite grades the answer to case {id} in another way")
+            }
             Self::Contradiction(id) => write!(f, "case {id} contradicts itself"),
             Self::Metrics => f.write_str("its metrics do not follow from its cases"),
         }

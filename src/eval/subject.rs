@@ -31,6 +31,11 @@ pub enum Subject {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         run: Option<RunId>,
     },
+    /// The base as it is, asked without examples.
+    Base {
+        /// The base's files.
+        base: BaseId,
+    },
     /// The nearest class centroid of the frozen base's embeddings.
     Centroid {
         /// The base that embeds.
@@ -38,7 +43,7 @@ pub enum Subject {
         /// The dataset whose training split gives the centroids.
         dataset: DatasetId,
     },
-    /// The most frequent label of the training split, whatever the text.
+    /// The most frequent answer of the training split, whatever is asked.
     Majority {
         /// The dataset.
         dataset: DatasetId,
@@ -53,6 +58,8 @@ pub enum BaselineKind {
     NearestCentroid,
     /// [`Subject::Majority`].
     Majority,
+    /// [`Subject::Base`].
+    ZeroShot,
 }
 
 impl Subject {
@@ -69,6 +76,7 @@ impl Subject {
     pub fn baseline_kind(&self) -> Option<BaselineKind> {
         match self {
             Self::Adapter { .. } => None,
+            Self::Base { .. } => Some(BaselineKind::ZeroShot),
             Self::Centroid { .. } => Some(BaselineKind::NearestCentroid),
             Self::Majority { .. } => Some(BaselineKind::Majority),
         }
@@ -78,6 +86,7 @@ impl Subject {
     pub fn dataset(&self) -> Option<DatasetId> {
         match self {
             Self::Adapter { dataset, .. } => *dataset,
+            Self::Base { .. } => None,
             Self::Centroid { dataset, .. } | Self::Majority { dataset } => Some(*dataset),
         }
     }
@@ -85,7 +94,9 @@ impl Subject {
     /// The base it stands on; the majority label needs none.
     pub fn base(&self) -> Option<BaseId> {
         match self {
-            Self::Adapter { base, .. } | Self::Centroid { base, .. } => Some(*base),
+            Self::Adapter { base, .. } | Self::Base { base } | Self::Centroid { base, .. } => {
+                Some(*base)
+            }
             Self::Majority { .. } => None,
         }
     }
@@ -100,6 +111,7 @@ impl fmt::Display for Subject {
                 adapter.digest().short(),
                 base.short()
             ),
+            Self::Base { base } => write!(f, "base {} as it is", base.short()),
             Self::Centroid { base, dataset } => write!(
                 f,
                 "nearest centroid of base {} and dataset {}",
@@ -115,7 +127,7 @@ impl fmt::Display for Subject {
 
 /// Why a text is not the name of a baseline.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a baseline: expected nearest-centroid or majority")]
+#[error("{0:?} is not a baseline: expected nearest-centroid, majority or zero-shot")]
 pub struct ParseBaselineError(String);
 
 impl FromStr for BaselineKind {
@@ -125,6 +137,7 @@ impl FromStr for BaselineKind {
         match text {
             "nearest-centroid" => Ok(Self::NearestCentroid),
             "majority" => Ok(Self::Majority),
+            "zero-shot" => Ok(Self::ZeroShot),
             _ => Err(ParseBaselineError(text.to_owned())),
         }
     }
@@ -135,6 +148,7 @@ impl fmt::Display for BaselineKind {
         f.write_str(match self {
             Self::NearestCentroid => "nearest-centroid",
             Self::Majority => "majority",
+            Self::ZeroShot => "zero-shot",
         })
     }
 }

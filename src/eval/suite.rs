@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
+use super::generation::Generation;
+use super::grader::{Grader, Marker};
+use crate::dataset::Message;
 use crate::digest::Digest;
 use crate::document::canonical;
 use crate::name::SuiteName;
@@ -19,23 +22,42 @@ crate::typed_id!(
     SuiteId
 );
 
-/// A classification suite. Its cases are sorted by id, and no two have the same id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is asked, and how answers are graded. Its cases are sorted by id, and no two have the same id.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Suite {
     name: SuiteName,
+    task: Task,
     cases: Vec<Case>,
 }
 
-/// One text and the label that is right for it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What the answers of a suite are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    /// One of several labels.
+    Classification,
+    /// A text.
+    Generation(Generation),
+}
+
+/// What is asked, and what is right.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// Given by the author, else [`Case::derived_id`].
     pub id: String,
-    /// The right label.
+    /// The right label; of a generated text the target, which may be empty.
     pub label: String,
-    /// What the subject is given, exactly as it stands in the file.
+    /// What the subject is given, exactly as it stands in the file; of a conversation, its last question.
     pub text: String,
+    /// The conversation that the assistant is to go on with, where the case is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Message>,
+    /// What is demanded of the answer to this case, beside what the suite demands of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub graders: Vec<Grader>,
+    /// The least weighted mean score that passes; without it every demand has to be met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<crate::document::Decimal>,
     /// What the gate can group cases by: texts, numbers and truth values of the row's `metadata`, as texts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
@@ -46,21 +68,27 @@ pub struct Case {
 #[serde(deny_unknown_fields)]
 struct Document {
     name: SuiteName,
-    task: Task,
-    grader: Grader,
+    task: TaskName,
+    /// Of labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grader: Option<LabelGrader>,
+    /// Of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    generation: Option<Generation>,
     cases: Cases,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Task {
+enum TaskName {
     Classification,
+    Generation,
 }
 
 /// A grader's version is part of the suite's identity: another way to grade is another suite.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Grader {
+struct LabelGrader {
     name: GraderName,
     version: u32,
 }
@@ -71,7 +99,7 @@ enum GraderName {
     ExactMatch,
 }
 
-const EXACT_MATCH: Grader = Grader {
+const EXACT_MATCH: LabelGrader = LabelGrader {
     name: GraderName::ExactMatch,
     version: 1,
 };
@@ -81,6 +109,21 @@ const EXACT_MATCH: Grader = Grader {
 struct Cases {
     count: u64,
     digest: Digest,
+}
+
+impl Document {
+    /// What it says about answers, where this version of retune grades so.
+    fn task(&self) -> Result<Task, String> {
+        match (&self.task, &self.grader, &self.generation) {
+            (TaskName::Classification, Some(EXACT_MATCH), None) => Ok(Task::Classification),
+            (TaskName::Generation, None, Some(generation))
+                if generation.graders.iter().all(Grader::is_known) =>
+            {
+                Ok(Task::Generation(generation.clone()))
+            }
+            _ => Err("this version does not have its grader".to_owned()),
+        }
+    }
 }
 
 impl Case {
@@ -95,8 +138,16 @@ impl Case {
 
     /// The first 12 hexadecimal digits of the SHA-256 of the canonical document of text and label.
     pub fn derived_id(text: &str, label: &str) -> Result<String, EvalError> {
-        let value = serde_json::json!({"vars": {"text": text}, "target": label});
-        let bytes = canonical::encode(CASE_SCHEMA, &value).map_err(|source| EvalError::Encode {
+        Self::digits(&serde_json::json!({"vars": {"text": text}, "target": label}))
+    }
+
+    /// The same of a conversation and its target.
+    pub fn derived_chat_id(messages: &[Message], target: &str) -> Result<String, EvalError> {
+        Self::digits(&serde_json::json!({"messages": messages, "target": target}))
+    }
+
+    pub(super) fn digits(value: &serde_json::Value) -> Result<String, EvalError> {
+        let bytes = canonical::encode(CASE_SCHEMA, value).map_err(|source| EvalError::Encode {
             what: "case",
             source,
         })?;
@@ -105,21 +156,59 @@ impl Case {
 }
 
 impl Suite {
-    /// A suite of these cases; says which id is there twice, or that there is no case.
-    pub fn new(name: SuiteName, mut cases: Vec<Case>) -> Result<Self, String> {
-        cases.sort();
+    /// A suite of labelled texts; says which id is there twice, or that there is no case.
+    pub fn new(name: SuiteName, cases: Vec<Case>) -> Result<Self, String> {
+        Self::of(name, Task::Classification, cases)
+    }
+
+    /// A suite of any task; says which id is there twice, or that there is no case.
+    pub fn of(name: SuiteName, task: Task, mut cases: Vec<Case>) -> Result<Self, String> {
+        cases.sort_by(|a, b| a.id.cmp(&b.id));
         if cases.is_empty() {
             return Err("there is no case".to_owned());
         }
         match cases.windows(2).find(|pair| pair[0].id == pair[1].id) {
             Some(pair) => Err(format!("the case id {:?} is there twice", pair[0].id)),
-            None => Ok(Self { name, cases }),
+            None => Ok(Self { name, task, cases }),
         }
     }
 
     /// The name that people use.
     pub fn name(&self) -> &SuiteName {
         &self.name
+    }
+
+    /// What the answers are.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// How many answers each case gets; 1 of labels.
+    pub fn repeats(&self) -> u32 {
+        match &self.task {
+            Task::Classification => 1,
+            Task::Generation(generation) => generation.repeats,
+        }
+    }
+
+    /// What is demanded of every answer; nothing of labels, which are right or wrong.
+    pub fn graders(&self) -> &[Grader] {
+        match &self.task {
+            Task::Classification => &[],
+            Task::Generation(generation) => &generation.graders,
+        }
+    }
+
+    /// The measures of an answer, beside its text, that some grader looks at.
+    pub fn needs(&self) -> BTreeSet<&'static str> {
+        let own = self.cases.iter().flat_map(|case| &case.graders);
+        let all = self.graders().iter().chain(own);
+        all.filter_map(Grader::measure).collect()
+    }
+
+    /// The suite's graders, ready to grade.
+    pub(super) fn marker(&self) -> Result<Marker<'_>, EvalError> {
+        Marker::new(self.graders()).map_err(EvalError::Grader)
     }
 
     /// The cases, sorted by id.
@@ -139,10 +228,13 @@ impl Suite {
 
     /// The digest of cases and grader without the name: a renamed suite measures the same.
     pub fn content(&self) -> Result<Digest, EvalError> {
-        let unnamed = serde_json::json!({
-            "cases": Digest::of(&self.lines()?),
-            "grader": EXACT_MATCH,
-        });
+        let cases = Digest::of(&self.lines()?);
+        let unnamed = match &self.task {
+            Task::Classification => serde_json::json!({"cases": cases, "grader": EXACT_MATCH}),
+            Task::Generation(generation) => {
+                serde_json::json!({"cases": cases, "generation": generation})
+            }
+        };
         let bytes = canonical::encode(CONTENT_SCHEMA, &unnamed);
         let bytes = bytes.map_err(|source| EvalError::Encode {
             what: "suite",
@@ -155,8 +247,18 @@ impl Suite {
     pub fn document(&self) -> Result<Vec<u8>, EvalError> {
         let document = Document {
             name: self.name.clone(),
-            task: Task::Classification,
-            grader: EXACT_MATCH,
+            task: match &self.task {
+                Task::Classification => TaskName::Classification,
+                Task::Generation(_) => TaskName::Generation,
+            },
+            grader: match &self.task {
+                Task::Classification => Some(EXACT_MATCH),
+                Task::Generation(_) => None,
+            },
+            generation: match &self.task {
+                Task::Classification => None,
+                Task::Generation(generation) => Some(generation.clone()),
+            },
             cases: Cases {
                 count: self.cases.len() as u64,
                 digest: Digest::of(&self.lines()?),
@@ -192,9 +294,7 @@ impl Suite {
     }
 
     fn assemble(document: &Document, lines: &Verified<Vec<u8>>) -> Result<Self, String> {
-        if document.grader != EXACT_MATCH {
-            return Err("this version does not have its grader".to_owned());
-        }
+        let task = document.task()?;
         let cases = lines
             .strip_suffix(b"\n")
             .ok_or("the cases do not end with a line feed")?
@@ -208,7 +308,11 @@ impl Suite {
                 document.cases.count
             ));
         }
-        let suite = Self::new(document.name.clone(), cases)?;
+        let own = cases.iter().flat_map(|case| &case.graders);
+        if !own.into_iter().all(Grader::is_known) {
+            return Err("this version does not have its grader".to_owned());
+        }
+        let suite = Self::of(document.name.clone(), task, cases)?;
         match suite.lines() {
             Ok(again) if again == **lines => Ok(suite),
             _ => Err("the bytes of the cases are not their canonical encoding".to_owned()),

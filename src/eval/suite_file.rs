@@ -1,15 +1,20 @@
 //! Suite files as people write them: `suite.yaml` and its JSONL.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::Value;
 
+use super::asserts::{Context, RawAssert};
 use super::error::EvalError;
-use super::suite::{Case, Suite};
-use crate::document::{Fault, Faults, Source};
+use super::generation::{Generation, Settings};
+use super::grader::Grader;
+use super::suite::{Case, Suite, Task};
+use super::suite_rows::{
+    PromptTemplate, RawFields, RawVars, RowReader, Texts, checked_threshold, plain_vars,
+};
+use crate::dataset::Message;
+use crate::document::{Decimal, Fault, Faults, Source};
 use crate::fsio;
 use crate::name::SuiteName;
 
@@ -17,6 +22,8 @@ use crate::name::SuiteName;
 const MAX_BYTES: usize = 256 << 20;
 /// After this many faulty lines the rest is only counted.
 const MAX_FAULTS: usize = 20;
+/// More answers to one case than this are a slip of the hand.
+const MAX_REPEATS: u32 = 100;
 
 /// `suite.yaml`.
 #[derive(Deserialize)]
@@ -33,12 +40,47 @@ struct RawSuite {
     fields: Option<RawFields>,
     #[serde(default)]
     grader: RawGrader,
+    #[serde(default)]
+    generate: Option<RawGenerate>,
+    #[serde(default)]
+    repeats: Option<u32>,
+    #[serde(default)]
+    prompt: Option<String>,
+    #[serde(default)]
+    messages: Option<Vec<Message>>,
+    #[serde(default, rename = "defaultTest")]
+    default_test: Option<RawDefault>,
+}
+
+/// What holds for every case that does not say otherwise.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDefault {
+    #[serde(default)]
+    assert: Vec<RawAssert>,
+    #[serde(default)]
+    vars: RawVars,
+    threshold: Option<f64>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum RawTask {
     Classification,
+    Generation,
+}
+
+/// How texts are generated; what is not said is as in [`Settings::default`].
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawGenerate {
+    max_tokens: Option<u32>,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    top_k: Option<u32>,
+    seed: Option<u64>,
+    #[serde(default)]
+    stop: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -47,43 +89,11 @@ struct RawSplits {
     gate: PathBuf,
 }
 
-/// Where a row has its text and label: keys joined by dots.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFields {
-    text: String,
-    label: String,
-}
-
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 enum RawGrader {
     #[default]
     ExactMatch,
-}
-
-/// A row in one of the two shapes that need no `fields`: `vars` and `target`, or `text` and `label`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRow {
-    id: Option<String>,
-    vars: Option<RawVars>,
-    target: Option<String>,
-    text: Option<String>,
-    label: Option<String>,
-    #[serde(default)]
-    metadata: serde_json::Map<String, Value>,
-    // Notes for people: they reach neither the subject nor the grader.
-    #[serde(rename = "description")]
-    _description: Option<IgnoredAny>,
-    #[serde(rename = "retune")]
-    _retune: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawVars {
-    text: String,
 }
 
 impl Suite {
@@ -94,7 +104,7 @@ impl Suite {
 }
 
 /// Where the cases of a suite file stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Located {
     /// The suite.
     pub suite: Suite,
@@ -119,14 +129,24 @@ fn read_located(path: &Path) -> Result<Located, Faults> {
     let source = Source::read(path)?;
     let raw: RawSuite = source.parse()?;
     let (name, cases_path) = check(&source, &raw)?;
-    // Only one task and one grader exist; naming them is how a suite of another kind is refused.
-    let (RawTask::Classification, RawGrader::ExactMatch) = (&raw.task, &raw.grader);
+    let task = task(&source, &raw)?;
     let file = match source.path().parent() {
         Some(dir) => dir.join(cases_path),
         None => cases_path,
     };
-    let (cases, lines) = read_cases(&file, raw.fields.as_ref())?;
-    let suite = Suite::new(name, cases).map_err(|why| whole(&file, why))?;
+    let dir = source.path().parent().unwrap_or(Path::new(""));
+    let texts = match &task {
+        Task::Classification => None,
+        Task::Generation(_) => Some(texts(&source, &raw, dir)?),
+    };
+    let reader = RowReader {
+        fields: raw.fields.as_ref(),
+        texts: texts.as_ref(),
+        dir,
+    };
+    let (mut cases, lines) = read_cases(&file, &reader)?;
+    let task = demand(task, texts, &mut cases);
+    let suite = Suite::of(name, task, cases).map_err(|why| whole(&file, why))?;
     Ok(Located { suite, file, lines })
 }
 
@@ -158,17 +178,174 @@ fn check(source: &Source, raw: &RawSuite) -> Result<(SuiteName, PathBuf), Faults
     }
 }
 
+/// What the answers are; `generate` and `repeats` are about texts.
+fn task(source: &Source, raw: &RawSuite) -> Result<Task, Faults> {
+    // Only one grader exists; naming it is how a suite of another kind is refused.
+    let RawGrader::ExactMatch = &raw.grader;
+    if matches!(raw.task, RawTask::Classification) {
+        let about_texts = [
+            ("generate", raw.generate.is_some()),
+            ("repeats", raw.repeats.is_some()),
+            ("prompt", raw.prompt.is_some()),
+            ("messages", raw.messages.is_some()),
+            ("defaultTest", raw.default_test.is_some()),
+        ];
+        let faults = about_texts.into_iter().filter(|(_, there)| *there);
+        let message = "means nothing for `task: classification`";
+        Faults::check(faults.map(|(key, _)| source.fault(key, message)).collect())?;
+        return Ok(Task::Classification);
+    }
+    let empty = RawGenerate::default();
+    let settings = settings(source, raw.generate.as_ref().unwrap_or(&empty))?;
+    let repeats = raw.repeats.unwrap_or(1);
+    if repeats == 0 || repeats > MAX_REPEATS {
+        let message = format!("1 to {MAX_REPEATS} answers per case");
+        return Err(source.fault("repeats", message).into());
+    }
+    if repeats > 1 && settings.temperature.get() == 0.0 {
+        let message = "at temperature 0 every answer is the same: say `generate.temperature`";
+        return Err(source.fault("repeats", message).into());
+    }
+    Ok(Task::Generation(Generation {
+        settings,
+        graders: Vec::new(),
+        repeats,
+    }))
+}
+
+/// What the suite says of all its cases.
+fn texts(source: &Source, raw: &RawSuite, dir: &Path) -> Result<Texts, Faults> {
+    let mut faults = Vec::new();
+    let mut texts = Texts::default();
+    match (&raw.prompt, &raw.messages) {
+        (Some(_), Some(_)) => {
+            faults.push(source.fault("messages", "both `prompt` and `messages`: keep one"));
+        }
+        (Some(text), None) => match prompt_text(text, dir) {
+            Ok(text) => texts.template = Some(PromptTemplate::Prompt(text)),
+            Err(why) => faults.push(source.fault("prompt", why)),
+        },
+        (None, Some(messages)) => {
+            texts.template = Some(PromptTemplate::Conversation(messages.clone()));
+        }
+        (None, None) => {}
+    }
+    if raw.fields.is_some() && texts.template.is_some() {
+        faults.push(source.fault("fields", "means nothing beside `prompt` and `messages`"));
+    }
+    if let Some(default) = &raw.default_test {
+        match plain_vars(&default.vars) {
+            Ok(vars) => texts.vars = vars,
+            Err(why) => faults.push(source.fault("defaultTest.vars", why)),
+        }
+        if let Some(Err(why)) = default.threshold.map(checked_threshold) {
+            faults.push(source.fault("defaultTest.threshold", why));
+        }
+        texts.threshold = default.threshold;
+        let context = Context { vars: None, dir };
+        for (index, assert) in default.assert.iter().enumerate() {
+            if assert.is_template() {
+                texts.each.push(assert.clone());
+                continue;
+            }
+            match assert.grader(&context) {
+                Ok(grader) => texts.graders.push(grader),
+                Err(why) => {
+                    faults.push(source.fault(&format!("defaultTest.assert[{index}]"), why));
+                }
+            }
+        }
+    }
+    Faults::check(faults)?;
+    Ok(texts)
+}
+
+/// A prompt that stands in the suite file, or in a file of its own.
+fn prompt_text(text: &str, dir: &Path) -> Result<String, String> {
+    let Some(name) = text.strip_prefix("file://") else {
+        return Ok(text.to_owned());
+    };
+    let bytes = fsio::read(&dir.join(name)).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8"))
+}
+
+/// Where nothing is demanded, the target is: of the whole suite, or of the cases that demand nothing themselves.
+fn demand(task: Task, texts: Option<Texts>, cases: &mut [Case]) -> Task {
+    let (Task::Generation(mut generation), Some(texts)) = (task, texts) else {
+        return Task::Classification;
+    };
+    generation.graders = texts.graders;
+    if !generation.graders.is_empty() {
+        return Task::Generation(generation);
+    }
+    if cases.iter().all(|case| case.graders.is_empty()) {
+        generation.graders.push(Grader::exact_match());
+    } else {
+        let without = cases.iter_mut().filter(|case| case.graders.is_empty());
+        without.for_each(|case| case.graders.push(Grader::exact_match()));
+    }
+    Task::Generation(generation)
+}
+
+fn settings(source: &Source, raw: &RawGenerate) -> Result<Settings, Faults> {
+    let known = Settings::default();
+    let mut faults = Vec::new();
+    let mut demand = |holds: bool, key: &str, message: &str| {
+        if !holds {
+            faults.push(source.fault(&format!("generate.{key}"), message));
+        }
+    };
+    let max_tokens = raw.max_tokens.unwrap_or(known.max_tokens);
+    demand(max_tokens > 0, "max_tokens", "at least 1");
+    let temperature = raw.temperature.unwrap_or(0.0);
+    demand(
+        temperature.is_finite() && (0.0..=100.0).contains(&temperature),
+        "temperature",
+        "0 to 100",
+    );
+    let share = |p: f64| p > 0.0 && p <= 1.0;
+    demand(
+        raw.top_p.is_none_or(share),
+        "top_p",
+        "above 0 and at most 1",
+    );
+    demand(raw.top_k != Some(0), "top_k", "at least 1");
+    for (key, there) in [
+        ("top_p", raw.top_p.is_some()),
+        ("top_k", raw.top_k.is_some()),
+        ("seed", raw.seed.is_some()),
+    ] {
+        demand(
+            temperature > 0.0 || !there,
+            key,
+            "means nothing at temperature 0, where nothing is drawn",
+        );
+    }
+    let stops = !raw.stop.iter().any(String::is_empty);
+    demand(stops, "stop", "an empty text would end every answer");
+    Faults::check(faults)?;
+    let decimal = |value: f64| Decimal::new(value).unwrap_or_default();
+    Ok(Settings {
+        max_tokens,
+        temperature: decimal(temperature),
+        top_p: raw.top_p.map(decimal),
+        top_k: raw.top_k,
+        seed: raw.seed.unwrap_or(known.seed),
+        stop: raw.stop.clone(),
+    })
+}
+
 /// Cases, and the line of each by its id.
 type Numbered = (Vec<Case>, HashMap<String, usize>);
 
-fn read_cases(file: &Path, fields: Option<&RawFields>) -> Result<Numbered, Faults> {
+fn read_cases(file: &Path, reader: &RowReader<'_>) -> Result<Numbered, Faults> {
     let text = text_of(file)?;
     let mut cases = Vec::new();
     let mut faults = Vec::new();
     let mut seen: HashMap<String, usize> = HashMap::new();
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
-        match case(line, fields) {
+        match reader.case(line) {
             Ok(case) => {
                 if let Some(first) = seen.insert(case.id.clone(), number) {
                     let message = format!("the case {:?} is already on line {first}", case.id);
@@ -197,117 +374,6 @@ fn text_of(file: &Path) -> Result<String, Faults> {
             .count();
         at(file, line, "not UTF-8".to_owned()).into()
     })
-}
-
-fn case(line: &str, fields: Option<&RawFields>) -> Result<Case, String> {
-    if line.trim().is_empty() {
-        return Err("an empty line".to_owned());
-    }
-    let (id, text, label, metadata) = match fields {
-        Some(fields) => mapped(line, fields)?,
-        None => plain(line)?,
-    };
-    let label = label.trim().to_owned();
-    if text.trim().is_empty() {
-        return Err("the text is empty".to_owned());
-    }
-    if label.is_empty() {
-        return Err("the label is empty".to_owned());
-    }
-    let id = match id {
-        Some(id) => checked_id(id)?,
-        None => Case::derived_id(&text, &label).map_err(|e| e.to_string())?,
-    };
-    Ok(Case {
-        id,
-        label,
-        text,
-        metadata: metadata.unwrap_or_default(),
-    })
-}
-
-type Parts = (
-    Option<String>,
-    String,
-    String,
-    Option<BTreeMap<String, String>>,
-);
-
-/// What cases can be grouped by: scalar values; lists, objects and nulls are notes for people.
-fn groups(metadata: &serde_json::Map<String, Value>) -> Option<BTreeMap<String, String>> {
-    let text = |(key, value): (&String, &Value)| {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            Value::Bool(truth) => truth.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => return None,
-        };
-        Some((key.clone(), text))
-    };
-    Some(metadata.iter().filter_map(text).collect())
-}
-
-fn plain(line: &str) -> Result<Parts, String> {
-    let row: RawRow = serde_json::from_str(line).map_err(say)?;
-    match (row.vars, row.target, row.text, row.label) {
-        (Some(vars), Some(target), None, None) => {
-            Ok((row.id, vars.text, target, groups(&row.metadata)))
-        }
-        (None, None, Some(text), Some(label)) => Ok((row.id, text, label, groups(&row.metadata))),
-        _ => Err(
-            "a case has either `vars: {text}` and `target`, or `text` and `label`; \
-             for other keys say `fields` in the suite file"
-                .to_owned(),
-        ),
-    }
-}
-
-fn mapped(line: &str, fields: &RawFields) -> Result<Parts, String> {
-    let row: serde_json::Map<String, Value> = serde_json::from_str(line).map_err(say)?;
-    let row = Value::Object(row);
-    let id = match row.get("id") {
-        None => None,
-        Some(Value::String(id)) => Some(id.clone()),
-        Some(_) => return Err("`id` is not text".to_owned()),
-    };
-    Ok((
-        id,
-        string_at(&row, &fields.text)?,
-        string_at(&row, &fields.label)?,
-        row.get("metadata")
-            .and_then(Value::as_object)
-            .and_then(groups),
-    ))
-}
-
-fn string_at(row: &Value, path: &str) -> Result<String, String> {
-    let found = path.split('.').try_fold(row, |value, key| value.get(key));
-    match found {
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(_) => Err(format!("`{path}` is not text")),
-        None => Err(format!("there is no `{path}`")),
-    }
-}
-
-fn checked_id(id: String) -> Result<String, String> {
-    let plain =
-        !id.is_empty() && id.len() <= 128 && id.trim() == id && !id.contains(char::is_control);
-    if plain {
-        Ok(id)
-    } else {
-        Err(format!(
-            "{id:?} is not a case id: 1 to 128 bytes, no control characters, no blanks around it"
-        ))
-    }
-}
-
-/// The parser's message without its position inside the line: the fault has the line of the file.
-fn say(error: serde_json::Error) -> String {
-    let message = error.to_string();
-    match message.rfind(" at line ") {
-        Some(position) => message[..position].to_owned(),
-        None => message,
-    }
 }
 
 fn shorten(file: &Path, mut faults: Vec<Fault>) -> Vec<Fault> {

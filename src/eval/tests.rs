@@ -357,3 +357,314 @@ fn repeated_answers_have_to_be_complete() {
             .contains(&Mismatch::Missing(last.id))
     );
 }
+
+const TEXTS: &str = "version: 1\nname: answers\ntask: generation\ncases: cases.jsonl\n";
+
+#[test]
+fn texts_are_asked_for_by_prompt_or_conversation() {
+    let rows = "{\"id\":\"a\",\"prompt\":\"2+2=\",\"completion\":\" 4\"}\n\
+                {\"id\":\"b\",\"prompt\":\"2+2=\",\"target\":\"\"}\n\
+                {\"id\":\"c\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"}]}\n\
+                {\"id\":\"d\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"}],\"target\":\"a\"}\n";
+    let suite = suite_from(TEXTS, rows).unwrap();
+    let cases: Vec<(&str, &str, usize)> = suite
+        .cases()
+        .iter()
+        .map(|case| (case.text.as_str(), case.label.as_str(), case.messages.len()))
+        .collect();
+    assert_eq!(
+        cases,
+        [
+            ("2+2=", " 4", 0),
+            ("2+2=", "", 0),
+            ("q", "a", 2),
+            ("q", "a", 1)
+        ]
+    );
+    let (_dir, store) = {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(&dir.path().join("store")).unwrap();
+        (dir, store)
+    };
+    let id = suite.store(&store).unwrap();
+    assert_eq!(Suite::load(&store, &id).unwrap(), suite);
+}
+
+#[test]
+fn how_texts_are_generated_is_part_of_the_suite() {
+    let row = "{\"prompt\":\"p\",\"target\":\"t\"}\n";
+    let id = |more: &str| {
+        let suite = suite_from(&format!("{TEXTS}{more}"), row).unwrap();
+        (suite.id().unwrap(), suite.content().unwrap())
+    };
+    let reference = id("");
+    assert_eq!(
+        id("generate: {max_tokens: 256, temperature: 0}\n"),
+        reference
+    );
+    for more in [
+        "generate: {max_tokens: 255}\n",
+        "generate: {stop: [a]}\n",
+        "generate: {temperature: 1}\n",
+        "generate: {temperature: 1, seed: 1}\n",
+        "generate: {temperature: 1, top_p: 0.5}\n",
+        "generate: {temperature: 1, top_k: 5}\n",
+        "generate: {temperature: 1}\nrepeats: 2\n",
+    ] {
+        let other = id(more);
+        assert!(other.0 != reference.0 && other.1 != reference.1, "{more}");
+    }
+}
+
+#[test]
+fn what_texts_cannot_be_generated_by_is_named() {
+    let faults = |yaml: &str, row: &str| suite_from(yaml, row).unwrap_err();
+    let row = "{\"prompt\":\"p\",\"target\":\"t\"}";
+    let wrong = "generate: {max_tokens: 0, temperature: -1, top_k: 0, stop: ['']}\n";
+    assert_eq!(faults(&format!("{TEXTS}{wrong}"), row).len(), 5);
+    let drawn = faults(&format!("{TEXTS}generate: {{seed: 1, top_p: 0.5}}\n"), row);
+    assert!(
+        drawn.iter().all(|f| f.contains("nothing is drawn")),
+        "{drawn:?}"
+    );
+    let repeated = faults(&format!("{TEXTS}repeats: 2\n"), row);
+    assert!(
+        repeated[0].contains("every answer is the same"),
+        "{repeated:?}"
+    );
+    let labels = faults(&format!("{YAML}generate: {{}}\nrepeats: 1\n"), row);
+    assert_eq!(labels.len(), 2, "{labels:?}");
+    for (row, what) in [
+        ("{\"prompt\":\"p\"}", "no answer to compare with"),
+        ("{\"prompt\":\"\",\"target\":\"t\"}", "the prompt is empty"),
+        (
+            "{\"target\":\"t\"}",
+            "either `prompt`, `messages` or `vars`",
+        ),
+        (
+            "{\"prompt\":\"p\",\"target\":\"t\",\"completion\":\"c\"}",
+            "keep one",
+        ),
+        (
+            "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"}],\"target\":\"t\"}",
+            "the user's",
+        ),
+        (
+            "{\"messages\":[{\"role\":\"tool\",\"content\":\"s\"}],\"target\":\"t\"}",
+            "tool",
+        ),
+    ] {
+        let found = faults(TEXTS, row);
+        assert!(found[0].contains(what), "{row}: {found:?}");
+    }
+}
+
+#[test]
+fn texts_are_graded_and_graded_again() {
+    let rows = "{\"id\":\"a\",\"prompt\":\"p\",\"target\":\" yes\"}\n{\"id\":\"b\",\"prompt\":\"q\",\"target\":\"no\"}\n";
+    let suite = suite_from(TEXTS, rows).unwrap();
+    let id = suite.id().unwrap();
+    let said = |text: &str| Answer::Text {
+        text: text.to_owned(),
+        measures: Default::default(),
+    };
+    let subject = Subject::Base {
+        base: Digest::of(b"base").into(),
+    };
+    let made = Report::new(
+        &suite,
+        subject,
+        Vec::new(),
+        vec![said("yes\n"), said("yes")],
+    )
+    .unwrap();
+    assert_eq!(made.metrics.accuracy.get(), 0.5);
+    assert_eq!(made.metrics.scores["exact_match"].get(), 0.5);
+    assert_eq!(made.metrics.macro_f1, None);
+    assert_eq!(made.mismatches(&suite, &id), []);
+    // A pass that the stored answer does not deserve.
+    let mut forged = made.clone();
+    forged.cases[1].correct = true;
+    assert!(
+        forged
+            .mismatches(&suite, &id)
+            .contains(&Mismatch::Graded("b".to_owned()))
+    );
+    let mut forged = made.clone();
+    forged.cases[1].predicted = Some("no".to_owned());
+    assert_eq!(
+        forged.mismatches(&suite, &id),
+        [Mismatch::Graded("b".to_owned())]
+    );
+    let mut forged = made;
+    forged.metrics.scores.clear();
+    assert_eq!(forged.mismatches(&suite, &id), [Mismatch::Metrics]);
+}
+
+#[test]
+fn a_promptfoo_line_is_a_case() {
+    let yaml = format!(
+        "{TEXTS}prompt: 'Classify: {{{{text}}}}'\ndefaultTest: {{assert: [{{type: equals, value: '{{{{target}}}}', metric: exact_match}}]}}\n"
+    );
+    let rows = r#"{"description": "d", "vars": {"text": "money back", "n": 2}, "target": "refund", "assert": [{"type": "not-icontains", "value": "sorry"}, {"type": "regex", "value": "^{{target}}$", "metric": "shape", "weight": 2}], "threshold": 0.5, "metadata": {"intent": "billing"}}"#;
+    let suite = suite_from(&yaml, rows).unwrap();
+    let case = &suite.cases()[0];
+    assert_eq!(
+        (case.text.as_str(), case.label.as_str()),
+        ("Classify: money back", "refund")
+    );
+    assert_eq!(case.value("metadata.intent"), Some("billing"));
+    assert_eq!(case.threshold.map(|least| least.get()), Some(0.5));
+    let [sorry, shape] = &case.graders[..] else {
+        panic!("{:?}", case.graders);
+    };
+    assert!(sorry.not && sorry.metric == "not_icontains");
+    let expression = Rule::Regex {
+        value: "^refund$".to_owned(),
+    };
+    assert_eq!(
+        (&shape.rule, shape.weight.map(|w| w.get())),
+        (&expression, Some(2.0))
+    );
+    let all = suite.graders();
+    assert_eq!(all.len(), 1);
+    assert_eq!(
+        all[0].rule,
+        Rule::Equals {
+            value: None,
+            normalise: Vec::new()
+        }
+    );
+    // Without an id, everything that is given and demanded makes one.
+    for (from, to) in [
+        ("money", "Money"),
+        ("refund\"", "refuse\""),
+        ("sorry", "Sorry"),
+    ] {
+        let other = suite_from(&yaml, &rows.replacen(from, to, 1)).unwrap();
+        assert_ne!(other.cases()[0].id, case.id, "{from}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::create(&dir.path().join("store")).unwrap();
+    let id = suite.store(&store).unwrap();
+    assert_eq!(Suite::load(&store, &id).unwrap(), suite);
+}
+
+#[test]
+fn conversations_are_filled_in_and_defaults_too() {
+    let yaml = format!(
+        "{TEXTS}messages: [{{role: system, content: 'Answer in {{{{language}}}}.'}}, {{role: user, content: '{{{{ text }}}}'}}]\n\
+         defaultTest:\n  vars: {{language: French}}\n  assert:\n  - {{type: contains, value: 'le {{{{text}}}}'}}\n  - {{type: is-json, value: 'type: object'}}\n"
+    );
+    let suite = suite_from(&yaml, "{\"vars\": {\"text\": \"chat\"}}\n{\"id\": \"2\", \"vars\": {\"text\": \"nom\", \"language\": \"Latin\"}}\n").unwrap();
+    let by = |id: &str| {
+        suite
+            .cases()
+            .iter()
+            .find(|case| (case.id == "2") == (id == "2"))
+            .unwrap()
+    };
+    let (first, second) = (by("1"), by("2"));
+    assert_eq!(first.messages[0].content, "Answer in French.");
+    assert_eq!(second.messages[0].content, "Answer in Latin.");
+    assert_eq!((first.text.as_str(), first.label.as_str()), ("chat", ""));
+    let contains = Rule::Contains {
+        values: vec!["le chat".to_owned()],
+        all: false,
+        ignore_case: false,
+    };
+    assert_eq!(first.graders[0].rule, contains);
+    let schema = Rule::IsJson {
+        schema: Some("{\"type\":\"object\"}".to_owned()),
+    };
+    assert_eq!(suite.graders()[0].rule, schema);
+}
+
+#[test]
+fn every_kind_of_demand_is_read() {
+    let demands = r#"[
+        {"type": "equals", "value": {"a": 1}}, {"type": "equals", "value": "x", "normalize": ["trim", "casefold", "nfc"]}, {"type": "equals-json"},
+        {"type": "contains", "value": "x"}, {"type": "contains-any", "value": "a, b"}, {"type": "icontains-all", "value": ["a", "b"]},
+        {"type": "starts-with", "value": "x"}, {"type": "not-regex", "value": "x"}, {"type": "contains-json"},
+        {"type": "numeric", "tolerance": 0.5}, {"type": "numeric", "relative_tolerance": 0.5}, {"type": "choice", "choices": ["t", "u"]},
+        {"type": "set-f1", "threshold": 1}, {"type": "token-f1", "threshold": 0.5}, {"type": "rouge-l"}, {"type": "bleu", "value": "y", "threshold": 0.2},
+        {"type": "levenshtein", "threshold": 3}, {"type": "command", "command": ["grade"], "timeout_s": 5}, {"type": "latency", "threshold": 900},
+        {"type": "cost", "threshold": 0.001, "weight": 0}]"#;
+    let row = format!(
+        "{{\"prompt\": \"p\", \"target\": \"t\", \"assert\": {}}}",
+        demands.replace('\n', "")
+    );
+    let suite = suite_from(TEXTS, &row).unwrap();
+    assert_eq!(suite.cases()[0].graders.len(), 20);
+    let needs: Vec<_> = suite.needs().into_iter().collect();
+    assert_eq!(needs, ["cost_usd", "latency_ms"]);
+}
+
+#[test]
+fn demands_that_make_no_sense_are_named_with_their_line() {
+    for (demand, what) in [
+        (r#"{"type": "equal"}"#, "did you mean `equals`"),
+        (r#"{"type": "javascript", "value": "1"}"#, "write a program"),
+        (
+            r#"{"type": "llm-rubric", "value": "nice"}"#,
+            "is not supported",
+        ),
+        (r#"{"type": "regex", "value": "("}"#, "unclosed"),
+        (r#"{"type": "regex"}"#, "say `value`"),
+        (
+            r#"{"type": "is-json", "value": "type: 7"}"#,
+            "not a JSON Schema",
+        ),
+        (
+            r#"{"type": "is-json", "value": {"$ref": "http://example.org/x.json"}}"#,
+            "not a JSON Schema",
+        ),
+        (r#"{"type": "token-f1"}"#, "say `threshold`"),
+        (r#"{"type": "rouge-l", "threshold": 2}"#, "0 to 1"),
+        (
+            r#"{"type": "contains-any", "value": []}"#,
+            "none of them empty",
+        ),
+        (r#"{"type": "equals", "threshold": 1}"#, "means nothing"),
+        (r#"{"type": "equals", "transform": "x"}"#, "unknown field"),
+        (
+            r#"{"type": "equals", "value": "{{x}}"}"#,
+            "no \"x\" to fill in",
+        ),
+        (
+            r#"{"type": "equals", "metric": "latency_ms"}"#,
+            "take another name",
+        ),
+        (
+            r#"{"type": "choice", "value": "v", "choices": ["t", "u"]}"#,
+            "none of the choices",
+        ),
+        (r#"{"type": "numeric", "tolerance": -1}"#, "at least 0"),
+        (r#"{"type": "command"}"#, "say `command`"),
+        (r#"{"type": "latency"}"#, "how many milliseconds"),
+    ] {
+        let row = format!("{{\"prompt\": \"p\", \"target\": \"t\", \"assert\": [{demand}]}}");
+        let faults = suite_from(TEXTS, &row).unwrap_err();
+        assert!(
+            faults[0].starts_with("cases.jsonl:1: ") && faults[0].contains(what),
+            "{demand}: {faults:?}"
+        );
+    }
+    let twice = r#"{"prompt": "p", "assert": [{"type": "command", "command": ["a"], "metric": "m"}, {"type": "regex", "value": "a", "metric": "m"}]}"#;
+    let faults = suite_from(TEXTS, twice).unwrap_err();
+    assert!(faults[0].contains("a `metric` of its own"), "{faults:?}");
+    let suite = format!(
+        "{TEXTS}defaultTest: {{assert: [{{type: equals}}, {{type: nonsense}}], threshold: 2}}\n"
+    );
+    let faults = suite_from(&suite, twice).unwrap_err();
+    assert!(
+        faults.iter().any(|f| f.contains("defaultTest.assert[1]")),
+        "{faults:?}"
+    );
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    let without = suite_from(TEXTS, r#"{"vars": {"text": "a"}, "target": "t"}"#).unwrap_err();
+    assert!(
+        without[0].contains("needs the suite's `prompt`"),
+        "{without:?}"
+    );
+}

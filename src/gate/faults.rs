@@ -104,7 +104,7 @@ impl Scene {
             id: format!("t{index:04}"),
             label: "yes".to_owned(),
             text: format!("text {index}"),
-            metadata: Default::default(),
+            ..Default::default()
         });
         let name: Result<SuiteName, _> = "selftest".parse();
         let suite = name

@@ -220,7 +220,9 @@ impl<'a> Judging<'a> {
         for report in self.baselines {
             let subject = &report.subject;
             let candidate = &self.candidate.subject;
-            let fair = subject.dataset() == candidate.dataset()
+            // The bare base has learned from no dataset.
+            let learned = subject.dataset();
+            let fair = learned.is_none_or(|dataset| candidate.dataset() == Some(dataset))
                 && subject
                     .base()
                     .is_none_or(|base| candidate.base() == Some(base));
@@ -288,7 +290,9 @@ impl<'a> Judging<'a> {
             | Mismatch::Unknown(_)
             | Mismatch::Duplicate(_)
             | Mismatch::Expected(_) => Code::CasesDiffer,
-            Mismatch::Contradiction(_) | Mismatch::Metrics => Code::ReportInconsistent,
+            Mismatch::Contradiction(_) | Mismatch::Graded(_) | Mismatch::Metrics => {
+                Code::ReportInconsistent
+            }
         };
         for kind in [
             Code::SuiteDiffers,

@@ -732,7 +732,7 @@ impl FirstVersion {
         if self.against.is_empty() {
             faults.push((
                 "first_version.against".to_owned(),
-                "name at least one of nearest-centroid and majority".to_owned(),
+                "name at least one of nearest-centroid, majority and zero-shot".to_owned(),
             ));
         }
         let twice = |(index, kind): (usize, &BaselineKind)| self.against[..index].contains(kind);

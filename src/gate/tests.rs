@@ -38,7 +38,7 @@ fn suite(n: u64) -> Suite {
         id: format!("t{index:06}"),
         label: "yes".to_owned(),
         text: format!("text {index}"),
-        metadata: Default::default(),
+        ..Default::default()
     };
     Suite::new("intents".parse().unwrap(), (0..n).map(case).collect()).unwrap()
 }

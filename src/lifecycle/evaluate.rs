@@ -5,7 +5,9 @@ use crate::adapter::AdapterError;
 use crate::base::{BaseError, BaseId, CheckpointError};
 use crate::dataset::{self, DatasetError, DatasetId, Example, SplitName};
 use crate::digest::Digest;
-use crate::eval::{self, Answer, EvalError, Report, ReportId, Subject, Suite, SuiteId};
+use crate::eval::{
+    self, Answer, EvalError, Report, ReportId, Subject, Suite, SuiteId, Task as SuiteTask,
+};
 use crate::registry::{RegistryError, ReportEntry, Version};
 use crate::store::{StoreError, TreeId};
 
@@ -46,7 +48,7 @@ pub enum EvaluateError {
     #[error("the registry has no base {0}")]
     UnknownBase(BaseId),
     /// The dataset has no labels to learn.
-    #[error("dataset {0} has no labelled training rows")]
+    #[error("dataset {0} has no training rows with answers")]
     NoLabels(DatasetId),
     /// The adapter's files.
     #[error(transparent)]
@@ -78,13 +80,66 @@ pub enum EvaluateError {
         /// What the base has.
         base: Digest,
     },
+    /// A prompt cannot be made for the base.
+    #[error(transparent)]
+    Train(#[from] crate::train::TrainError),
+    /// What answers cannot answer such a suite.
+    #[error("suite {suite} asks for {asked}; the {subject} answers with {answered}")]
+    OtherTask {
+        /// The suite.
+        suite: String,
+        /// What it asks for.
+        asked: &'static str,
+        /// What was to answer.
+        subject: Box<Subject>,
+        /// What it gives.
+        answered: &'static str,
+    },
+    /// A grader looks at a measure that nobody takes here.
+    #[error("suite {suite} has a grader of {measure}, which is not measured of the {subject}")]
+    Unmeasured {
+        /// The suite.
+        suite: String,
+        /// The measure.
+        measure: &'static str,
+        /// What was to answer.
+        subject: Box<Subject>,
+    },
+    /// Conversations need a template.
+    #[error(
+        "suite {suite} has conversations, and neither the adapter nor base {base} has a chat template"
+    )]
+    NoTemplate {
+        /// The suite.
+        suite: String,
+        /// The base.
+        base: BaseId,
+    },
     /// Models run only in builds with the feature `train`.
     #[cfg(not(feature = "train"))]
     #[error("this build of retune cannot run models, which the {0} needs")]
     NoModels(Box<Subject>),
 }
 
+/// What classifiers answer with.
+pub(super) const LABELS: &str = "labels";
+/// What language models answer with.
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
+pub(super) const TEXTS: &str = "texts";
+
 impl EvaluateError {
+    pub(super) fn other_task(suite: &Suite, subject: &Subject, answered: &'static str) -> Self {
+        Self::OtherTask {
+            suite: suite.name().to_string(),
+            asked: match suite.task() {
+                SuiteTask::Classification => LABELS,
+                SuiteTask::Generation(_) => TEXTS,
+            },
+            subject: Box::new(subject.clone()),
+            answered,
+        }
+    }
+
     /// Whether stored bytes are missing, changed or contradict each other.
     pub fn is_integrity(&self) -> bool {
         match self {
@@ -101,7 +156,12 @@ impl EvaluateError {
     /// Whether the asker has to ask for something else.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::UnknownBase(_) | Self::NoLabels(_) => true,
+            Self::UnknownBase(_)
+            | Self::NoLabels(_)
+            | Self::OtherTask { .. }
+            | Self::Unmeasured { .. }
+            | Self::NoTemplate { .. } => true,
+            Self::Train(error) => error.is_usage(),
             #[cfg(not(feature = "train"))]
             Self::NoModels(_) => true,
             _ => false,
@@ -127,6 +187,13 @@ pub fn evaluate(
     };
     if let Some(known) = report_of(workspace, &id, subject)? {
         return Ok(evaluation(Some(known), false));
+    }
+    if let Some(measure) = suite.needs().first() {
+        return Err(EvaluateError::Unmeasured {
+            suite: suite.name().to_string(),
+            measure,
+            subject: Box::new(subject.clone()),
+        });
     }
     if workspace.act.dry_run {
         return Ok(evaluation(None, true));
@@ -199,15 +266,20 @@ fn answer(
     match subject {
         Subject::Majority { dataset } => majority(workspace, suite, dataset),
         #[cfg(feature = "train")]
-        Subject::Adapter { base, adapter, .. } => {
-            super::local::adapter(workspace, suite, base, adapter)
+        Subject::Adapter {
+            base, adapter, run, ..
+        } => super::local::adapter(workspace, suite, subject, base, adapter, run.as_ref()),
+        #[cfg(feature = "train")]
+        Subject::Base { base } => super::local::base(workspace, suite, subject, base),
+        Subject::Centroid { .. } if *suite.task() != SuiteTask::Classification => {
+            Err(EvaluateError::other_task(suite, subject, LABELS))
         }
         #[cfg(feature = "train")]
         Subject::Centroid { base, dataset } => {
             super::local::centroid(workspace, suite, base, dataset)
         }
         #[cfg(not(feature = "train"))]
-        Subject::Adapter { .. } | Subject::Centroid { .. } => {
+        Subject::Adapter { .. } | Subject::Base { .. } | Subject::Centroid { .. } => {
             Err(EvaluateError::NoModels(Box::new(subject.clone())))
         }
     }
@@ -220,11 +292,13 @@ fn majority(
 ) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
     let manifest = dataset::load(&workspace.store, id)?;
     let rows = dataset::examples(&workspace.store, &manifest, SplitName::Train)?;
-    let label = eval::majority(rows.iter().filter_map(Example::label))
-        .ok_or(EvaluateError::NoLabels(*id))?;
-    let answers = suite
-        .cases()
-        .iter()
-        .map(|_| Answer::Label(label.to_owned()));
-    Ok((manifest.labels, answers.collect()))
+    let answers: Vec<&str> = match suite.task() {
+        SuiteTask::Classification => rows.iter().filter_map(Example::label).collect(),
+        SuiteTask::Generation(_) => rows.iter().map(Example::output).collect(),
+    };
+    let answers = answers.into_iter().filter(|answer| !answer.is_empty());
+    let answer = eval::majority(answers).ok_or(EvaluateError::NoLabels(*id))?;
+    let count = suite.cases().len() * suite.repeats() as usize;
+    let answers = vec![Answer::Label(answer.to_owned()); count];
+    Ok((manifest.labels, answers))
 }

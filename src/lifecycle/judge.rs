@@ -207,6 +207,9 @@ impl Baseline {
             Self::Untrained(BaselineKind::Majority) => Subject::Majority {
                 dataset: candidate.manifest.dataset.id.into(),
             },
+            Self::Untrained(BaselineKind::ZeroShot) => Subject::Base {
+                base: candidate.manifest.base.tree.digest().into(),
+            },
             Self::Untrained(BaselineKind::NearestCentroid) => Subject::Centroid {
                 base: candidate.manifest.base.tree.digest().into(),
                 dataset: candidate.manifest.dataset.id.into(),

@@ -1,21 +1,29 @@
 //! Running models to answer a suite.
 
-use super::evaluate::EvaluateError;
+use super::evaluate::{EvaluateError, LABELS, TEXTS};
 use super::workspace::Workspace;
-use crate::adapter::Product;
+use crate::adapter::{AdapterTask, Product};
+use crate::base::chat::ChatTemplate;
 use crate::base::network::{Model, Setup, Task, Trained};
-use crate::base::{self, BaseId, BaseManifest, Checkpoint, Config, Pooling, Precision, Tokenizer};
+use crate::base::{
+    self, BaseId, BaseManifest, Checkpoint, Config, Pooling, Precision, Tokenizer, TokenizerConfig,
+};
 use crate::dataset::{self, DatasetId, Example, SplitName};
 use crate::digest::Digest;
-use crate::eval::{Answer, Centroids, EvalError, Local, Suite};
+use crate::eval::{
+    Answer, Centroids, EvalError, Generation, Local, Speaker, Subject, Suite, Task as SuiteTask,
+};
 use crate::store::TreeId;
+use crate::train::{JobText, PromptEncoder, RunStart, TrainError};
 
-/// The labels of what a run trained, and what it says to each case.
+/// The labels of what a run trained, where it has some, and what it says to each case.
 pub(super) fn adapter(
     workspace: &Workspace<'_>,
     suite: &Suite,
+    subject: &Subject,
     base: &BaseId,
     id: &TreeId,
+    run: Option<&Digest>,
 ) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
     let product = Product::open(&workspace.store, id)?;
     let record = product.record();
@@ -35,13 +43,124 @@ pub(super) fn adapter(
             base: tokenizer,
         });
     }
+    let speaks = product.task() == Some(AdapterTask::CausalLm);
+    let model = || Model::load_product(&checkpoint, &product).map_err(EvalError::Network);
+    match suite.task() {
+        SuiteTask::Generation(asked) if speaks => {
+            let text = run.map(|run| job_text(workspace, run)).transpose()?;
+            let voice = Voice {
+                checkpoint: &checkpoint,
+                template: product.chat_template(),
+                text: text.unwrap_or_default(),
+            };
+            return Ok((
+                Vec::new(),
+                voice.answer(workspace, suite, asked, base, model)?,
+            ));
+        }
+        SuiteTask::Generation(_) => return Err(EvaluateError::other_task(suite, subject, LABELS)),
+        SuiteTask::Classification if speaks => {
+            return Err(EvaluateError::other_task(suite, subject, TEXTS));
+        }
+        SuiteTask::Classification => {}
+    }
     let local = Local {
         tokenizer: &Tokenizer::from_bytes(&checkpoint.tokenizer, record.max_length)?,
-        classifier: &Model::load_product(&checkpoint, &product).map_err(EvalError::Network)?,
+        classifier: &model()?,
         reporter: workspace.act.reporter,
     };
     let answers = local.predict(&record.labels, &texts(suite))?;
     Ok((record.labels.clone(), answers))
+}
+
+/// What the bare base says to each case.
+pub(super) fn base(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    subject: &Subject,
+    id: &BaseId,
+) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
+    let SuiteTask::Generation(asked) = suite.task() else {
+        return Err(EvaluateError::other_task(suite, subject, TEXTS));
+    };
+    let checkpoint = checkpoint(workspace, id)?;
+    if !Config::parse(&checkpoint.config)?.is_decoder() {
+        return Err(EvaluateError::other_task(suite, subject, "vectors"));
+    }
+    let setup = Setup {
+        task: Task::CausalLm,
+        trained: Trained::Head,
+        precision: Precision::F32,
+        seed: 0,
+    };
+    let model = || Model::load(&checkpoint, &setup).map_err(EvalError::Network);
+    let voice = Voice {
+        checkpoint: &checkpoint,
+        template: None,
+        text: JobText::default(),
+    };
+    Ok((
+        Vec::new(),
+        voice.answer(workspace, suite, asked, id, model)?,
+    ))
+}
+
+/// How a language model is spoken to.
+struct Voice<'a> {
+    checkpoint: &'a Checkpoint,
+    /// The adapter's own; else the base's.
+    template: Option<&'a str>,
+    /// What the training job said about texts.
+    text: JobText,
+}
+
+impl Voice<'_> {
+    fn answer(
+        &self,
+        workspace: &Workspace<'_>,
+        suite: &Suite,
+        asked: &Generation,
+        base: &BaseId,
+        model: impl FnOnce() -> Result<Model, EvalError>,
+    ) -> Result<Vec<Answer>, EvaluateError> {
+        let config = Config::parse(&self.checkpoint.config)?;
+        let tokenizer = Tokenizer::from_bytes(&self.checkpoint.tokenizer, config.longest())?;
+        let template = self.template()?;
+        let talks = suite.cases().iter().any(|case| !case.messages.is_empty());
+        if talks && template.is_none() {
+            return Err(EvaluateError::NoTemplate {
+                suite: suite.name().to_string(),
+                base: *base,
+            });
+        }
+        let template = template.as_ref().filter(|_| talks);
+        let add_bos = self.text.add_bos;
+        let prompts = PromptEncoder::new(self.checkpoint, &tokenizer, template, add_bos)?;
+        let speaker = Speaker {
+            tokenizer: &tokenizer,
+            prompts: &prompts,
+            model: &model()?,
+            reporter: workspace.act.reporter,
+        };
+        Ok(speaker.answer(suite, asked)?)
+    }
+
+    fn template(&self) -> Result<Option<ChatTemplate>, EvaluateError> {
+        let names = TokenizerConfig::of(self.checkpoint)?;
+        let own = names.templates.get("default").map(String::as_str);
+        let Some(source) = self.template.or(own) else {
+            return Ok(None);
+        };
+        let date = self.text.template.as_ref().and_then(|asked| asked.date);
+        let template = ChatTemplate::new(source, names.tokens, date);
+        Ok(Some(template.map_err(TrainError::from)?))
+    }
+}
+
+/// What the job of a run said about texts.
+fn job_text(workspace: &Workspace<'_>, run: &Digest) -> Result<JobText, EvaluateError> {
+    let start = RunStart::decode(&workspace.store.read(run)?)?;
+    Ok(start.job.text)
 }
 
 /// The labels of a dataset, and the one whose centroid is nearest to each case.

@@ -289,11 +289,11 @@ impl Walk<'_> {
         let added = lifecycle::add_dataset(self.workspace, &spec.name, &files, &options)?;
         let manifest = &added.dataset.manifest;
         let what = format!(
-            "{}@{}: {} rows, {} labels",
+            "{}@{}: {} rows{}",
             spec.name,
             added.dataset.record.label,
             grouped(manifest.rows()),
-            manifest.labels.len()
+            labelled(manifest.labels.len())
         );
         self.note(Stage::Dataset, added.new, what);
         Ok(added)
@@ -435,4 +435,12 @@ impl Walk<'_> {
 /// Reads everything that a pipeline names and whether it fits together.
 pub fn check(spec: &Spec) -> Result<(), PipelineError> {
     Files::read(spec).map(drop)
+}
+
+/// `, 13 labels`, where there are some.
+fn labelled(labels: usize) -> String {
+    match labels {
+        0 => String::new(),
+        labels => format!(", {labels} labels"),
+    }
 }

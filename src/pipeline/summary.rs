@@ -48,8 +48,9 @@ pub struct Score {
     pub name: String,
     /// The share of cases that are right.
     pub accuracy: Decimal,
-    /// The mean F1 over the labels.
-    pub macro_f1: Decimal,
+    /// The mean F1 over the labels, where answers are labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub macro_f1: Option<Decimal>,
 }
 
 impl Score {
@@ -64,12 +65,15 @@ impl Score {
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "accuracy {:.3}, macro-F1 {:.3}",
-            self.accuracy.get(),
-            self.macro_f1.get()
-        )
+        match self.macro_f1 {
+            Some(macro_f1) => write!(
+                f,
+                "accuracy {:.3}, macro-F1 {:.3}",
+                self.accuracy.get(),
+                macro_f1.get()
+            ),
+            None => write!(f, "{:.3} right", self.accuracy.get()),
+        }
     }
 }
 

@@ -58,7 +58,7 @@ mod whole;
 mod tests;
 
 #[cfg(feature = "train")]
-pub use encode::RowFault;
+pub use encode::{PromptEncoder, RowFault};
 pub use error::TrainError;
 pub use from::{Beginning, FromAdapter};
 pub use job::{

@@ -335,15 +335,11 @@ fn encoder<'a>(
     names: &TokenizerConfig,
     template: Option<&'a ChatTemplate>,
 ) -> Result<Encoder<'a>, TrainError> {
-    let id = |role: &str| tokenizer.id(names.token(role)?);
-    let eos = id("eos_token").ok_or(TrainError::NoEos)?;
-    let leading = tokenizer.leading()?;
-    let bos = id("bos_token").or(leading);
-    let by_tokenizer = leading.is_some() && leading == bos || names.add_bos == Some(true);
-    let asked = job.text.add_bos;
-    if asked == Some(true) && bos.is_none() {
-        return Err(TrainError::NoBos);
-    }
+    let eos = names
+        .token("eos_token")
+        .and_then(|token| tokenizer.id(token))
+        .ok_or(TrainError::NoEos)?;
+    let bos = Bos::of(tokenizer, names, eos, job.text.add_bos)?.ok_or(TrainError::NoBos)?;
     Ok(Encoder {
         tokenizer,
         template,
@@ -353,13 +349,7 @@ fn encoder<'a>(
             _ => TrainOn::All,
         }),
         train_on_eos: job.text.train_on_eos,
-        bos: Bos {
-            // Some models have one token for both ends; then its number says nothing.
-            id: bos.filter(|bos| *bos != eos),
-            before_plain: asked.unwrap_or(by_tokenizer),
-            before_chat: asked == Some(true),
-            demanded: asked.unwrap_or(by_tokenizer),
-        },
+        bos,
         eos,
     })
 }

@@ -44,7 +44,7 @@ const NEIGHBOURS: [(&str, &str); 10] = [
 ];
 
 /// Crates with one home: a deprecated or heavy one is replaced in one place.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 10] = [
     ("sha2", &["src/digest.rs"]),
     ("serde_yaml", &["src/document/"]),
     ("tempfile", &["src/fsio.rs"]),
@@ -52,6 +52,7 @@ const HOMES: [(&str, &[&str]); 9] = [
     ("burn", &["src/base/network/", "src/adapter/", "src/train/"]),
     ("tokenizers", &["src/base/"]),
     ("jiff", &["src/time.rs"]),
+    ("jsonschema", &["src/eval/grader/"]),
     ("clap", &["src/bin/"]),
     ("indicatif", &["src/bin/"]),
 ];

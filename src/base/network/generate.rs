@@ -19,6 +19,8 @@ pub struct Sampling {
     pub top_p: Option<f64>,
     /// Each row draws from its own stream of it.
     pub seed: u64,
+    /// The number of each row's stream, so that a row draws the same in whatever company; when empty, its place.
+    pub streams: Vec<u64>,
     /// A row ends after any of these sequences of ids; ends of texts are such sequences.
     pub stop: Vec<Vec<u32>>,
 }
@@ -32,6 +34,7 @@ impl Sampling {
             top_k: None,
             top_p: None,
             seed: 0,
+            streams: Vec::new(),
             stop: Vec::new(),
         }
     }
@@ -99,7 +102,7 @@ impl Model {
             });
         }
         let mut rows: Vec<Row> = (0..prompts.len())
-            .map(|place| Row::new(place, sampling.seed))
+            .map(|place| Row::new(place, sampling))
             .collect();
         let mut done: Vec<Option<Generated>> = vec![None; prompts.len()];
         let memory = RefCell::new(Memory::new(self.body().layers.len(), prompts.len()));
@@ -171,11 +174,13 @@ struct Row {
 }
 
 impl Row {
-    fn new(place: usize, seed: u64) -> Self {
+    fn new(place: usize, sampling: &Sampling) -> Self {
+        let number = sampling.streams.get(place).copied();
+        let number = number.unwrap_or(place as u64);
         Self {
             place,
             ids: Vec::new(),
-            stream: random::Stream::new(seed, &format!("row {place}")),
+            stream: random::Stream::new(sampling.seed, &format!("row {number}")),
         }
     }
 
@@ -279,7 +284,11 @@ mod tests {
     #[test]
     fn draws_as_often_as_probable() {
         let n = 20_000;
-        let mut row = Row::new(0, 7);
+        let seeded = Sampling {
+            seed: 7,
+            ..Sampling::greedy(1)
+        };
+        let mut row = Row::new(0, &seeded);
         let mut counts = [0.0; 4];
         for _ in 0..n {
             let id = row.draw(&LOGITS, &sampling(None, None)).unwrap_or(0);

@@ -8,10 +8,12 @@
 mod conversation;
 mod fault;
 mod overlong;
+mod prompt;
 mod sequence;
 #[cfg(test)]
 mod tests;
 
 pub use fault::RowFault;
 pub(super) use overlong::{Fit, fit};
+pub use prompt::PromptEncoder;
 pub(super) use sequence::{Bos, Encoder};

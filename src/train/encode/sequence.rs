@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::conversation::{self, Part, Passage};
 use super::fault::RowFault;
 use crate::base::chat::ChatTemplate;
-use crate::base::{Piece, Tokenizer};
+use crate::base::{Piece, Tokenizer, TokenizerConfig, TokenizerError};
 use crate::dataset::Example;
 use crate::train::job::{TrainOn, TrainOnEos};
 
@@ -50,6 +50,33 @@ pub(crate) struct Bos {
     pub(crate) before_chat: bool,
     /// Whether a conversation without it is a fault.
     pub(crate) demanded: bool,
+}
+
+impl Bos {
+    /// The rule of a tokenizer, or what is `asked` instead; `None` when a BOS is asked for and there is none.
+    pub(crate) fn of(
+        tokenizer: &Tokenizer,
+        names: &TokenizerConfig,
+        eos: u32,
+        asked: Option<bool>,
+    ) -> Result<Option<Self>, TokenizerError> {
+        let leading = tokenizer.leading()?;
+        let named = names
+            .token("bos_token")
+            .and_then(|token| tokenizer.id(token));
+        let bos = named.or(leading);
+        if asked == Some(true) && bos.is_none() {
+            return Ok(None);
+        }
+        let by_tokenizer = leading.is_some() && leading == bos || names.add_bos == Some(true);
+        Ok(Some(Self {
+            // Some models have one token for both ends; then its number says nothing.
+            id: bos.filter(|bos| *bos != eos),
+            before_plain: asked.unwrap_or(by_tokenizer),
+            before_chat: asked == Some(true),
+            demanded: asked.unwrap_or(by_tokenizer),
+        }))
+    }
 }
 
 impl Encoder<'_> {
@@ -136,7 +163,12 @@ impl Encoder<'_> {
     }
 
     /// The token that ends a turn: the last special one in it, with nothing but blanks behind.
-    fn end_of(&self, pieces: &[Piece], turn: &Range<usize>, text: &str) -> Option<usize> {
+    pub(super) fn end_of(
+        &self,
+        pieces: &[Piece],
+        turn: &Range<usize>,
+        text: &str,
+    ) -> Option<usize> {
         let last = pieces.iter().rposition(|piece| {
             piece.start >= turn.start
                 && piece.end <= turn.end
@@ -147,7 +179,7 @@ impl Encoder<'_> {
     }
 
     /// Puts the BOS where the rule wants it, and counts.
-    fn begin(
+    pub(super) fn begin(
         &self,
         pieces: Vec<Piece>,
         mut learned: Vec<bool>,

@@ -4,6 +4,8 @@ pub(crate) mod base;
 mod dataset;
 mod doctor;
 #[cfg(feature = "train")]
+mod eval;
+#[cfg(feature = "train")]
 mod export;
 #[cfg(feature = "train")]
 mod full;

@@ -227,7 +227,7 @@ impl Project {
             id: format!("t{index:04}"),
             label: "yes".to_owned(),
             text: format!("text {index}"),
-            metadata: Default::default(),
+            ..Default::default()
         };
         let suite = Suite::new("intents".parse().unwrap(), (0..200).map(case).collect()).unwrap();
         suite.store(&self.store).unwrap();

@@ -19,6 +19,7 @@ Examples:
   retune eval suite.yaml --baseline majority --dataset tickets
   retune eval suite.yaml --run 3f9a1c2b7d10
   retune eval suite.yaml --baseline nearest-centroid --dataset tickets --base minilm
+  retune eval answers.yaml --base smollm
 
 A report is made once: the same subject on the same suite is not run again. A case that could not be
 answered stays in every number as wrong, and the gate counts it.";
@@ -31,13 +32,13 @@ pub(crate) struct Args {
     #[arg(value_name = "SUITE")]
     suite: String,
     /// The version to evaluate; with --baseline, the version whose base and dataset the baseline has
-    #[arg(long, value_name = "REF", required_unless_present_any = ["run", "dataset"])]
+    #[arg(long, value_name = "REF", required_unless_present_any = ["run", "dataset", "base"])]
     model: Option<ModelRef>,
     /// The run whose adapter or model to evaluate, registered or not: its id, or at least 4 digits of its beginning
     #[arg(long, value_name = "ID", conflicts_with_all = ["model", "baseline", "dataset", "base"])]
     run: Option<String>,
-    /// Evaluate what needs no training: nearest-centroid or majority
-    #[arg(long, value_name = "KIND", required_unless_present_any = ["model", "run"])]
+    /// Evaluate what needs no training: nearest-centroid, majority, or zero-shot, the base as it is
+    #[arg(long, value_name = "KIND", required_unless_present_any = ["model", "run", "base"])]
     baseline: Option<BaselineKind>,
     /// The dataset of the baseline: NAME or NAME@VERSION
     #[arg(
@@ -47,13 +48,8 @@ pub(crate) struct Args {
         requires = "baseline"
     )]
     dataset: Option<String>,
-    /// The base of the baseline: NAME or NAME@VERSION
-    #[arg(
-        long,
-        value_name = "NAME",
-        conflicts_with = "model",
-        requires = "baseline"
-    )]
+    /// The base of the baseline: NAME or NAME@VERSION; alone, the base as it is answers
+    #[arg(long, value_name = "NAME", conflicts_with = "model")]
     base: Option<String>,
     /// Say whether a report is there already, run nothing
     #[arg(long)]
@@ -95,16 +91,24 @@ fn subject(args: &Args, workspace: &Workspace<'_>) -> Result<Subject, Failure> {
     if let Some(run) = &args.run {
         return Ok(lifecycle::find_trained(workspace, run)?.subject());
     }
-    let dataset = dataset(args, workspace)?;
     match args.baseline {
-        Some(BaselineKind::Majority) => Ok(Subject::Majority { dataset }),
-        Some(BaselineKind::NearestCentroid) => Ok(Subject::Centroid {
-            base: base(args, workspace)?,
-            dataset,
-        }),
-        None => Err(Failure::usage(
-            "nothing to evaluate: say --model or --baseline",
+        Some(BaselineKind::Majority) if args.base.is_some() => Err(Failure::usage(
+            "the majority needs no base: leave --base out",
         )),
+        Some(BaselineKind::Majority) => Ok(Subject::Majority {
+            dataset: dataset(args, workspace)?,
+        }),
+        Some(BaselineKind::NearestCentroid) => {
+            let dataset = dataset(args, workspace)?;
+            let base = base(args, workspace)?;
+            Ok(Subject::Centroid { base, dataset })
+        }
+        Some(BaselineKind::ZeroShot) | None if args.dataset.is_some() => Err(Failure::usage(
+            "the base as it is has learned from no dataset: leave --dataset out",
+        )),
+        Some(BaselineKind::ZeroShot) | None => Ok(Subject::Base {
+            base: base(args, workspace)?,
+        }),
     }
 }
 
@@ -125,9 +129,7 @@ fn dataset(args: &Args, workspace: &Workspace<'_>) -> Result<retune::dataset::Da
 
 fn base(args: &Args, workspace: &Workspace<'_>) -> Result<retune::base::BaseId, Failure> {
     let Some(text) = &args.base else {
-        return Err(Failure::usage(
-            "nearest-centroid needs a base: say --base NAME",
-        ));
+        return Err(Failure::usage("which base? say --base NAME or --model REF"));
     };
     let tenant = workspace.tenant();
     let (name, version) = named::<BaseName>(text)?;

@@ -178,10 +178,13 @@ impl Ran {
             out,
             "data",
             &format!(
-                "{}: {} rows, {} labels",
+                "{}: {} rows{}",
                 summary.dataset,
                 rows.join(" + "),
-                summary.labels
+                match summary.labels {
+                    0 => String::new(),
+                    labels => format!(", {labels} labels"),
+                }
             ),
         )?;
         self.scores(summary, out)?;

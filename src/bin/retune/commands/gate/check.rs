@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(value_name = "CANDIDATE")]
     candidate: ModelRef,
     /// What to compare with: a version, :ALIAS of the same model, or for a first version
-    /// nearest-centroid and majority
+    /// what needs no training and the policy names: nearest-centroid, majority, zero-shot
     #[arg(long, value_name = "BASELINE", required = true)]
     against: Vec<Against>,
     /// The suite file or recorded suite that both were evaluated on [default: the suite the policy fixes]
@@ -196,7 +196,7 @@ fn baseline(
     match found.and_then(|tenant| tenant.resolve(&reference)) {
         Ok(version) => Ok(Baseline::Version(Box::new(version))),
         Err(error) => Err(Failure::from(error)
-            .hint("a first version is judged with --against nearest-centroid --against majority")),
+            .hint("a first version is judged --against each baseline that the policy names under `first_version`")),
     }
 }
 
