@@ -69,7 +69,7 @@ mod tests {
             ("{% if n %}", "not understood"),
             ("{{ n | upper }}", "more than a name"),
         ] {
-            let error = filled(bad).map_or_else(|error| error, |text| text);
+            let error = filled(bad).unwrap_or_else(|error| error);
             assert!(error.contains(what), "{bad}: {error}");
         }
     }

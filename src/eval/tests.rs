@@ -515,9 +515,8 @@ fn a_promptfoo_line_is_a_case() {
     );
     assert_eq!(case.value("metadata.intent"), Some("billing"));
     assert_eq!(case.threshold.map(|least| least.get()), Some(0.5));
-    let [sorry, shape] = &case.graders[..] else {
-        panic!("{:?}", case.graders);
-    };
+    assert_eq!(case.graders.len(), 2, "{:?}", case.graders);
+    let (sorry, shape) = (&case.graders[0], &case.graders[1]);
     assert!(sorry.not && sorry.metric == "not_icontains");
     let expression = Rule::Regex {
         value: "^refund$".to_owned(),

@@ -361,7 +361,7 @@ fn number(text: &str) -> Option<f64> {
     let is_part = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '+' | 'e' | 'E');
     let words = text.split(|c| !is_part(c));
     let words = words.map(trimmed);
-    words.filter_map(parse).filter(finite).last()
+    words.filter_map(parse).rfind(finite)
 }
 
 /// A word without the punctuation that ends a sentence and without a sign that leads nowhere.

@@ -201,7 +201,7 @@ fn a_first_version_is_judged_against_what_needs_no_training() {
     $ retune gate check support@20261123-5b1c22f0aaec --suite suite.yaml --against :production
     --- stderr
     error: there is no alias support:production
-      hint: a first version is judged with --against nearest-centroid --against majority
+      hint: a first version is judged --against each baseline that the policy names under `first_version`
     --- exit 2
     ");
 }
