@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::Cli;
+use crate::exit::Exit;
 use crate::session::Session;
 use crate::ui::Ui;
 
@@ -30,5 +31,9 @@ fn main() -> ExitCode {
         ui.failure(&failure);
         failure.exit()
     });
-    exit.into()
+    match exit {
+        Exit::Done if ui.lost_an_answer() => Exit::Failed,
+        exit => exit,
+    }
+    .into()
 }

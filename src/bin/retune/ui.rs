@@ -38,6 +38,7 @@ pub(crate) struct Ui {
     verbose: bool,
     bars: bool,
     work: Mutex<Option<Work>>,
+    unwritten: AtomicBool,
 }
 
 struct Work {
@@ -72,7 +73,24 @@ impl Ui {
             verbose: global.verbose,
             bars: !global.quiet && !global.no_progress && io::stderr().is_terminal(),
             work: Mutex::new(None),
+            unwritten: AtomicBool::new(false),
         }
+    }
+
+    fn to_stdout(&self, text: &[u8]) {
+        let mut out = anstream::stdout().lock();
+        match out.write_all(text).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                to_stderr(&format!("error: the answer could not be written: {error}"));
+                self.unwritten.store(true, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether an answer could not be written, as on a full disk. That nobody reads on is not such a case.
+    pub(crate) fn lost_an_answer(&self) -> bool {
+        self.unwritten.load(Ordering::Relaxed)
     }
 
     /// Prints a result to stdout.
@@ -84,14 +102,16 @@ impl Ui {
         };
         match (written, self.format) {
             (Err(_), _) => {}
-            (Ok(()), Format::Human) => to_stdout(clean(&String::from_utf8_lossy(&text)).as_bytes()),
-            (Ok(()), Format::Json) => to_stdout(&text),
+            (Ok(()), Format::Human) => {
+                self.to_stdout(clean(&String::from_utf8_lossy(&text)).as_bytes())
+            }
+            (Ok(()), Format::Json) => self.to_stdout(&text),
         }
     }
 
     /// Prints text that is itself the result, such as a shell completion script.
     pub(crate) fn raw(&self, text: &[u8]) {
-        to_stdout(text);
+        self.to_stdout(text);
     }
 
     /// Whether the caller reads JSON.
@@ -236,11 +256,6 @@ fn json<V: View>(schema: &str, view: &V, out: &mut Vec<u8>) -> io::Result<()> {
     }
     serde_json::to_writer_pretty(&mut *out, &document)?;
     writeln!(out)
-}
-
-fn to_stdout(text: &[u8]) {
-    let mut out = anstream::stdout().lock();
-    let _ = out.write_all(text).and_then(|()| out.flush());
 }
 
 fn to_stderr(line: &str) {

@@ -97,3 +97,20 @@ fn a_git_repository_where_the_registry_belongs_is_refused() {
     --- exit 2
     ");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error() {
+    let env = Env::new();
+    env.run("init").ok();
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut command = env.command(env!("CARGO_BIN_EXE_retune"));
+    command.arg("status").stdout(full.unwrap());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("error: the answer could not be written: "),
+        "{said}"
+    );
+}
