@@ -130,6 +130,22 @@ fn no_utility_modules() {
     }
 }
 
+/// The help is broken at 100 columns, and a line broken there leaves its last word alone on the next.
+#[test]
+fn examples_fit_the_help() {
+    for (path, text) in sources("src/bin") {
+        let Some((_, rest)) = text.split_once("const EXAMPLES: &str = \"\\\n") else {
+            continue;
+        };
+        let (examples, _) = rest.split_once("\";\n").unwrap();
+        for line in examples.lines() {
+            let shown = line.replace("\\\\", "\\").replace("\\\"", "\"");
+            let width = shown.chars().count();
+            assert!(width <= 98, "{}: {width} columns: {shown}", path.display());
+        }
+    }
+}
+
 fn sources(dir: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     collect(Path::new(dir), &mut found);

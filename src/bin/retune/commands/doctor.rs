@@ -18,8 +18,8 @@ overwritten, objects that are missing, registry documents and alias histories th
 together, projects of the store that cannot be read, and git repositories of kinds that only the
 git program reads. It does not re-read the bytes of every object: `retune store verify` does.
 
-Exit codes: 0 nothing is wrong, or all of it was mended, 1 something is wrong, 14 something stored is
-missing or does not fit together.";
+Exit codes: 0 nothing is wrong, or all of it was mended, 1 something is wrong, 14 something
+stored is missing or does not fit together.";
 
 /// Find what is wrong with project, registry and store, and say the way out.
 #[derive(Debug, clap::Args)]

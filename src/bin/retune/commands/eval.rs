@@ -21,8 +21,8 @@ Examples:
   retune eval suite.yaml --baseline nearest-centroid --dataset tickets --base minilm
   retune eval answers.yaml --base smollm
 
-A report is made once: the same subject on the same suite is not run again. A case that could not be
-answered stays in every number as wrong, and the gate counts it.";
+A report is made once: the same subject on the same suite is not run again. A case that could
+not be answered stays in every number as wrong, and the gate counts it.";
 
 /// Have a version, or a baseline that needs no training, answer a suite.
 #[derive(Debug, clap::Args)]

@@ -14,8 +14,8 @@ Examples:
   retune init --tenant acme
   retune init --dry-run
 
-Creates .retune/registry, .retune/store and retune.yaml, and in a git work tree a line in .gitignore.
-What is there already is kept.";
+Creates .retune/registry, .retune/store and retune.yaml, and in a git work tree a line in
+.gitignore. What is there already is kept.";
 
 /// Set up a project here.
 #[derive(Debug, clap::Args)]

@@ -17,8 +17,8 @@ Examples:
   retune scan --staged
   retune scan --format json | jq -r '.findings[] | \"\\(.path):\\(.line) \\(.rule)\"'
 
-Reads Python, notebooks, YAML, JSON, TOML and .env files that git tracks or would add. Rules, and how to
-allow a place with a reason: docs/guides/scan.md.
+Reads Python, notebooks, YAML, JSON, TOML and .env files that git tracks or would add. Rules,
+and how to allow a place with a reason: docs/guides/scan.md.
 
 Exit codes: 0 nothing found, 10 a model that can change was found.";
 

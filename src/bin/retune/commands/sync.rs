@@ -15,13 +15,15 @@ Examples:
   retune sync /mnt/shared/registry.git --dry-run
   retune sync --give-way
 
-The other clone is a bare git repository (git init --bare), empty at first. What was decided in both is in
-both afterwards; registering, adding and judging different things never collide. When both moved one alias,
-or judged on the same suite, the other clone was faster: nothing is changed on either side until this one
-gives way. Files of datasets, bases and adapters are not sent: let the clones share a store.
+The other clone is a bare git repository (git init --bare), empty at first. What was decided
+in both is in both afterwards; registering, adding and judging different things never collide.
+When both moved one alias, or judged on the same suite, the other clone was faster: nothing is
+changed on either side until this one gives way. Files of datasets, bases and adapters are not
+sent: let the clones share a store.
 
-Exit codes: 0 both are in step, 1 the other clone could not be reached, 2 it is another registry, 14 it is
-damaged, or an alias was moved in two places and is not settled, 15 the other clone was faster.";
+Exit codes: 0 both are in step, 1 the other clone could not be reached, 2 it is another
+registry, 14 it is damaged, or an alias was moved in two places and is not settled, 15 the other
+clone was faster.";
 
 /// Keep the registry in step with another clone, over git.
 #[derive(Debug, clap::Args)]

@@ -18,13 +18,13 @@ Examples:
   retune train --resume 3f9a1c2b7d10
   retune train job.yaml --from-adapter support:production
 
-Ctrl-C leaves a checkpoint: the same command goes on from it. The same job on the same data and base
-gives the same bytes, interrupted or not; when such a run is recorded already, it is shown and nothing
-is trained.
+Ctrl-C leaves a checkpoint: the same command goes on from it. The same job on the same data and
+base gives the same bytes, interrupted or not; when such a run is recorded already, it is shown
+and nothing is trained.
 
---from-adapter begins with the values of an adapter in PEFT's format instead of fresh ones. The job must say of the
-adapter what it is: rank, alpha, modules, variant; what differs is named. A version becomes the parent of the one
-that the run is registered as.
+--from-adapter begins with the values of an adapter in PEFT's format instead of fresh ones. The
+job must say of the adapter what it is: rank, alpha, modules, variant; what differs is named. A
+version becomes the parent of the one that the run is registered as.
 
 Exit codes: 0 trained or found, 2 the job file or the data have faults, 130 interrupted.";
 

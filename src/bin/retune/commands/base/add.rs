@@ -15,15 +15,18 @@ const EXAMPLES: &str = "\
 Examples:
   retune base add minilm models/all-MiniLM-L6-v2
   retune base add minilm models/all-MiniLM-L6-v2 \\
-    --source sentence-transformers/all-MiniLM-L6-v2 --revision c9745ed1d9f207416be6d2e6f8de32d1f16199bf
+    --source sentence-transformers/all-MiniLM-L6-v2 \\
+    --revision c9745ed1d9f207416be6d2e6f8de32d1f16199bf
 
-Taken are config.json, tokenizer.json, model.safetensors or an index with all its shards, and, where they are there,
-tokenizer_config.json, special_tokens_map.json, vocab.txt, generation_config.json, chat_template.jinja,
-sentence_bert_config.json, 1_Pooling/config.json, README.md, LICENSE and NOTICE. Everything else is left and named.
-The identity is the tree of these files, wherever they came from. Links are followed to regular files, as the
-Hugging Face cache has them.
+Taken are config.json, tokenizer.json, model.safetensors or an index with all its shards, and,
+where they are there, tokenizer_config.json, special_tokens_map.json, vocab.txt,
+generation_config.json, chat_template.jinja, sentence_bert_config.json, 1_Pooling/config.json,
+README.md, LICENSE and NOTICE. Everything else is left and named. The identity is the tree of
+these files, wherever they came from. Links are followed to regular files, as the Hugging Face
+cache has them.
 
-Exit codes: 0 added, or there already; 2 the folder is not a whole checkpoint and nothing was added.";
+Exit codes: 0 added, or there already; 2 the folder is not a whole checkpoint and nothing was
+added.";
 
 /// Add a Hugging Face checkpoint folder.
 #[derive(Debug, clap::Args)]

@@ -16,22 +16,23 @@ Examples:
   retune dataset add tickets --train train.jsonl --test test.jsonl
   retune dataset add banking77 --train train.csv --test test.csv --label category
   retune dataset add banking77 --train train.csv --label category --shared
-  retune dataset add sql --train train.jsonl --prompt question --completion sql --ignore-extra-columns
+  retune dataset add sql --train train.jsonl \\
+      --prompt question --completion sql --ignore-extra-columns
 
 A row has one of these shapes, the same in all files:
   {\"text\": …, \"label\": …}              classification; CSV needs a header line such as text,label
   {\"text\": …}                          a text to go on like
   {\"prompt\": …, \"completion\": …}
   {\"messages\": [{\"role\": \"user\", \"content\": …}, {\"role\": \"assistant\", \"content\": …}]}
-  {\"instruction\": …, \"input\": …, \"output\": …}                      Alpaca; input may be missing
-  {\"conversations\": [{\"from\": \"human\", \"value\": …}, {\"from\": \"gpt\", \"value\": …}]}   ShareGPT
+  {\"instruction\": …, \"input\": …, \"output\": …}    Alpaca; input may be missing
+  {\"conversations\": [{\"from\": \"human\", \"value\": …}, {\"from\": \"gpt\", \"value\": …}]}  ShareGPT
 An \"id\" may stand in each. Texts are taken exactly as they stand; labels lose their outer blanks.
 The identity is the bytes of the files: the same bytes again change nothing, under any file name.
-A dataset belongs to the project's tenant. Files that another tenant has recorded are refused, unless
-both say --shared.
+A dataset belongs to the project's tenant. Files that another tenant has recorded are refused,
+unless both say --shared.
 
-Exit codes: 0 added, or there already; 2 rows are at fault and nothing was added; 14 a file is another
-tenant's.";
+Exit codes: 0 added, or there already; 2 rows are at fault and nothing was added; 14 a file is
+another tenant's.";
 
 /// Add JSONL or CSV files as a dataset version.
 #[derive(Debug, clap::Args)]

@@ -14,8 +14,9 @@ Examples:
   retune dataset diff tickets@20261101-77ab tickets
   retune dataset diff tickets@20261101-77ab tickets --format json | jq '.splits.train.changed'
 
-Rows are compared by content: their order, their ids and the format of the files do not count. `changed` is the
-same text with another label, the same prompt with another completion, or the same conversation with another answer.";
+Rows are compared by content: their order, their ids and the format of the files do not count.
+`changed` is the same text with another label, the same prompt with another completion, or the
+same conversation with another answer.";
 
 /// Show which rows were added, removed or changed.
 #[derive(Debug, clap::Args)]

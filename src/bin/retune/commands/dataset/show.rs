@@ -15,8 +15,8 @@ Examples:
   retune dataset show tickets@20261123-3f9a --labels
   retune dataset show tickets --format json | jq '.overlaps[].rows'
 
-Duplicates and conflicts are exact: same text, same or other label. Overlaps between splits are found with case,
-punctuation, blanks and Unicode compatibility forms (NFKC) taken out.";
+Duplicates and conflicts are exact: same text, same or other label. Overlaps between splits are
+found with case, punctuation, blanks and Unicode compatibility forms (NFKC) taken out.";
 
 /// Show what is in a dataset: labels, lengths, duplicates, texts that stand in two splits.
 #[derive(Debug, clap::Args)]

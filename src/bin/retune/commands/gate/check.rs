@@ -20,14 +20,19 @@ use crate::view::gate::Judged;
 
 const EXAMPLES: &str = "\
 Examples:
-  retune gate check support@20261123-3f9a --against :production --suite suite.yaml
-  retune gate check support@20261123-3f9a --against nearest-centroid --against majority --suite suite.yaml
-  retune gate check support@20261123-3f9a --against support@20261101-77ab --suite suite.yaml --format json
-  retune gate check support@20261123-3f9a --against :production --suite suite.yaml --report sarif --output gate.sarif
+  retune gate check support@20261123-3f9a --against :production \\
+      --suite suite.yaml
+  retune gate check support@20261123-3f9a \\
+      --against nearest-centroid --against majority --suite suite.yaml
+  retune gate check support@20261123-3f9a --against support@20261101-77ab \\
+      --suite suite.yaml --format json
+  retune gate check support@20261123-3f9a --against :production \\
+      --suite suite.yaml --report sarif --output gate.sarif
 
 Judges from recorded reports (`retune eval` makes them); nothing is run.
 
-Exit codes: 0 PASS or WAIVED, 11 FAIL, 12 INCONCLUSIVE, 13 INVALID or a report is missing, 2 no outcome on so few cases could pass.";
+Exit codes: 0 PASS or WAIVED, 11 FAIL, 12 INCONCLUSIVE, 13 INVALID or a report is missing, 2 no
+outcome on so few cases could pass.";
 
 /// Judge a version against a baseline, and record the evidence.
 #[derive(Debug, clap::Args)]

@@ -12,8 +12,8 @@ Examples:
   retune gate selftest
   retune gate selftest --repetitions 100000 --format json | jq '.promises[] | {goal, found}'
 
-Sums every outcome where that is possible and simulates elsewhere; a simulated value may miss its bound by three
-standard errors.
+Sums every outcome where that is possible and simulates elsewhere; a simulated value may miss
+its bound by three standard errors.
 
 Exit codes: 0 every promise is kept, 1 one is not.";
 

@@ -22,7 +22,8 @@ Examples:
 
 Everything the evidence names is read again and judged again; nothing is taken on trust.
 
-Exit codes: 0 the evidence follows from what it names (whatever its verdict), 13 there is none, 14 it does not follow.";
+Exit codes: 0 the evidence follows from what it names (whatever its verdict), 13 there is none,
+14 it does not follow.";
 
 /// Show the newest evidence about a version, judged again from the stored bytes.
 #[derive(Debug, clap::Args)]

@@ -12,13 +12,17 @@ use crate::view::gate::Waived;
 
 const EXAMPLES: &str = "\
 Examples:
-  retune gate waive support@20261123-3f9a --reason 'known gap, see INC-88' --approver 'Ben <ben@example.org>'
-  retune gate waive support@20261123-3f9a --reason 'label fix ships Monday' --days 3 --approver 'Ben <ben@example.org>'
+  retune gate waive support@20261123-3f9a --reason 'known gap, see INC-88' \\
+      --approver 'Ben <ben@example.org>'
+  retune gate waive support@20261123-3f9a --reason 'label fix ships Monday' --days 3 \\
+      --approver 'Ben <ben@example.org>'
 
-The verdict stays what it is; `gate check`, `gate show` and `model promote` then say WAIVED, and by whom. Only what
-the policy's `overrides` allow can be waived. The names are a statement by whoever runs this: review the commit.
+The verdict stays what it is; `gate check`, `gate show` and `model promote` then say WAIVED, and
+by whom. Only what the policy's `overrides` allow can be waived. The names are a statement by
+whoever runs this: review the commit.
 
-Exit codes: 0 waived, 2 the policy does not allow it, 13 there is no evidence, 14 it does not follow from what it names.";
+Exit codes: 0 waived, 2 the policy does not allow it, 13 there is no evidence, 14 it does not
+follow from what it names.";
 
 /// Take responsibility for a verdict that is not PASS.
 #[derive(Debug, clap::Args)]

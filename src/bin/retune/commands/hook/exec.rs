@@ -16,15 +16,16 @@ use crate::view::hook::HookRun;
 const EXAMPLES: &str = "\
 Examples:
   retune hook exec pre-commit
-  git rev-parse HEAD | sed 's|.*|refs/heads/main & refs/heads/main 0000000000000000000000000000000000000000|' |
+  git rev-parse HEAD | sed \\
+    's|.*|refs/heads/main & refs/heads/main 0000000000000000000000000000000000000000|' |
     retune hook exec pre-push origin
 
-Reads git objects, never the work tree: what is checked is what would be committed or pushed. Models
-are looked for in the files that change; retune.lock must be what retune.yaml asks for, as
-`retune pin check --frozen` tells it.
+Reads git objects, never the work tree: what is checked is what would be committed or pushed.
+Models are looked for in the files that change; retune.lock must be what retune.yaml asks for,
+as `retune pin check --frozen` tells it.
 
-Exit codes: 0 nothing found, 10 a model that can change was found, or a lock that is stale, missing or
-in conflict, 2 a lock or project file that cannot be read.";
+Exit codes: 0 nothing found, 10 a model that can change was found, or a lock that is stale,
+missing or in conflict, 2 a lock or project file that cannot be read.";
 
 /// What the installed hooks run.
 #[derive(Debug, clap::Args)]

@@ -11,8 +11,9 @@ Examples:
   retune hook install
   retune hook install --dry-run
 
-Writes into the folder that git runs hooks from: the one of core.hooksPath when it is set, else the
-repository's, which all its work trees share. A hook that is there already is kept and runs first.";
+Writes into the folder that git runs hooks from: the one of core.hooksPath when it is set, else
+the repository's, which all its work trees share. A hook that is there already is kept and runs
+first.";
 
 /// Add the pre-commit and pre-push hooks to this repository.
 #[derive(Debug, clap::Args)]

@@ -17,8 +17,8 @@ Examples:
 Only what this migration moved goes back, the last alias first; what somebody else moved since
 stays. Killed at any moment, run it again. An aborted migration is never gone on with.
 
-Exit codes: 0 every alias is back, 1 the migration was completed, or an alias is protected, 14 bytes are
-missing or changed, 15 lost a race.";
+Exit codes: 0 every alias is back, 1 the migration was completed, or an alias is protected, 14
+bytes are missing or changed, 15 lost a race.";
 
 /// Take every alias back to where it was.
 #[derive(Debug, clap::Args)]

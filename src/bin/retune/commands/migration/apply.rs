@@ -14,13 +14,13 @@ Examples:
   retune migration apply migrations/support.yaml --dry-run
   retune migration apply migrations/support.yaml
 
-Each alias moves by `model promote`, on evidence about exactly the two versions. A step waits until
-the one before has soaked; run it again then, or from a timer. Killed at any moment, it goes on
-where it was. When an alias points to neither of its two versions, nothing moves.
+Each alias moves by `model promote`, on evidence about exactly the two versions. A step waits
+until the one before has soaked; run it again then, or from a timer. Killed at any moment, it
+goes on where it was. When an alias points to neither of its two versions, nothing moves.
 
 Exit codes: 0 everything that can be done by now is done, 1 an alias points elsewhere or the
-migration has ended, 11 gate FAIL, 12 INCONCLUSIVE, 13 no evidence or about something else, 14 bytes are
-missing or changed, 15 lost a race.";
+migration has ended, 11 gate FAIL, 12 INCONCLUSIVE, 13 no evidence or about something else, 14
+bytes are missing or changed, 15 lost a race.";
 
 /// Take every step that can be taken by now.
 #[derive(Debug, clap::Args)]

@@ -17,8 +17,10 @@ use crate::view::migration::Planned;
 
 const EXAMPLES: &str = "\
 Examples:
-  retune migration plan support@20261123-3f9a --step canary:3 --step production --reason 'base retires'
-  retune migration plan support@20261123-3f9a --step production --reason drift --out migrations/support.yaml
+  retune migration plan support@20261123-3f9a --step canary:3 --step production \\
+      --reason 'base retires'
+  retune migration plan support@20261123-3f9a --step production --reason drift \\
+      --out migrations/support.yaml
 
 The file says from where and to where each alias moves, and which pins of this repository follow.
 Review it like code, then `migration apply` it. Every alias must point somewhere already, so that

@@ -12,7 +12,8 @@ use crate::view::deadline::Deprecated;
 const EXAMPLES: &str = "\
 Examples:
   retune model deprecate support@20261101-77ab --replacement 20261123-3f9a --until 2027-01-31
-  retune model deprecate support@20261101-77ab --replacement 20261123-3f9a --until 2027-01-31 --dry-run
+  retune model deprecate support@20261101-77ab \\
+      --replacement 20261123-3f9a --until 2027-01-31 --dry-run
 
 The version itself never changes. Until the end of that day (UTC), `status` and `model list --due`
 show the deadline; after it, the version cannot be promoted or pinned, and `pin check` finds it.

@@ -20,16 +20,19 @@ Examples:
   retune model export support@20261123-3f9a --to /srv/adapters/support --for vllm
   retune model export support:production --to models/support --merged --dtype bf16
 
---for says who will load the adapter. What the server would misread is rewritten where that changes no
-number (the scale of rsLoRA, odd ranks, patterns), and refused, with the reason, where it would.
+--for says who will load the adapter. What the server would misread is rewritten where that
+changes no number (the scale of rsLoRA, odd ranks, patterns), and refused, with the reason,
+where it would.
 
---merged writes one checkpoint for transformers: base weights with the factors added in f32 or better,
-tokenizer and licence beside them. It is read back and compared with base and adapter before it appears.
+--merged writes one checkpoint for transformers: base weights with the factors added in f32 or
+better, tokenizer and licence beside them. It is read back and compared with base and adapter
+before it appears.
 
 A version of which every weight was trained is a whole checkpoint: it is written as it is.
 
-Exit codes: 0 every byte was checked and written, 2 the server or transformers cannot have this adapter,
-10 the version was deprecated and its last day is over, 14 a stored byte is missing or changed; nothing was written.";
+Exit codes: 0 every byte was checked and written, 2 the server or transformers cannot have this
+adapter, 10 the version was deprecated and its last day is over, 14 a stored byte is missing or
+changed; nothing was written.";
 
 /// Write a version's adapter, or the model merged from it, into a new directory.
 #[derive(Debug, clap::Args)]

@@ -15,8 +15,8 @@ Examples:
 
 The same run again gives the same version and changes nothing.
 
-Exit codes: 0 it is registered, 2 there is no such run, 14 a byte of it is missing or changed, or its
-base or dataset is not recorded for this tenant.";
+Exit codes: 0 it is registered, 2 there is no such run, 14 a byte of it is missing or changed,
+or its base or dataset is not recorded for this tenant.";
 
 /// Register what a run made as a version.
 #[derive(Debug, clap::Args)]

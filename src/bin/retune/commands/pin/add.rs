@@ -16,8 +16,9 @@ Examples:
   retune pin add support@20261123-3f9a --alias production
   retune pin add acme/support@20261123-3f9a --name router --dry-run
 
-Writes the pin into retune.yaml and its version, with every digest, into retune.lock. With --alias,
-`retune pin update` later chooses what the alias points to then; without, the version stays.";
+Writes the pin into retune.yaml and its version, with every digest, into retune.lock. With
+--alias, `retune pin update` later chooses what the alias points to then; without, the version
+stays.";
 
 /// Pin one version of a model.
 #[derive(Debug, clap::Args)]

@@ -18,9 +18,9 @@ Examples:
 
 Compares retune.yaml with retune.lock, and the locked versions with the registry.
 
-Exit codes: 0 they agree, 10 the lock is missing, stale or in conflict, or a locked version is deprecated
-and its last day is over, 14 a locked version is not in the
-registry, or not with these digests.";
+Exit codes: 0 they agree, 10 the lock is missing, stale or in conflict, or a locked version is
+deprecated and its last day is over, 14 a locked version is not in the registry, or not with
+these digests.";
 
 /// Check that retune.yaml, retune.lock and the registry agree.
 #[derive(Debug, clap::Args)]

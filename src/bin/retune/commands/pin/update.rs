@@ -13,8 +13,8 @@ Examples:
   retune pin update
   retune pin update support --dry-run
 
-Chooses what each alias in retune.yaml points to now. Settles a retune.lock with conflict markers: pins that
-both sides have in common stay, the others are chosen anew.";
+Chooses what each alias in retune.yaml points to now. Settles a retune.lock with conflict
+markers: pins that both sides have in common stay, the others are chosen anew.";
 
 /// Choose versions anew and write retune.lock.
 #[derive(Debug, clap::Args)]

@@ -13,7 +13,8 @@ use crate::view::pipeline::Plan;
 const EXAMPLES: &str = "\
 Examples:
   retune pipeline plan pipelines/quickstart.yaml
-  retune pipeline plan pipelines/quickstart.yaml --format json | jq '.steps[] | select(.state == \"pending\")'";
+  retune pipeline plan pipelines/quickstart.yaml --format json |
+      jq '.steps[] | select(.state == \"pending\")'";
 
 /// Show what a run would do.
 #[derive(Debug, clap::Args)]
