@@ -84,12 +84,16 @@ impl Repository {
             if self.read(commit, path)?.is_none() {
                 break;
             }
-            let found = self.inner.find_commit(commit.0);
-            let found = found.doing(format!("read commit {commit}"), self.path())?;
-            let email = String::from_utf8_lossy(found.author().email_bytes()).into_owned();
-            author = Some(email);
+            author = Some(self.author(commit)?);
         }
         Ok(author)
+    }
+
+    /// The mail address of a commit's author.
+    pub fn author(&self, commit: CommitId) -> Result<String, GitError> {
+        let found = self.inner.find_commit(commit.0);
+        let found = found.doing(format!("read commit {commit}"), self.path())?;
+        Ok(String::from_utf8_lossy(found.author().email_bytes()).into_owned())
     }
 
     /// Reads one commit.

@@ -107,6 +107,16 @@ impl Repository {
 
     /// What a directory of a commit holds, sorted by name; empty when there is no such directory.
     pub fn list(&self, commit: CommitId, dir: &str) -> Result<Vec<Entry>, GitError> {
+        self.list_where(commit, dir, |_| true)
+    }
+
+    /// Like [`list`](Self::list), with only the names that are wanted.
+    pub fn list_where(
+        &self,
+        commit: CommitId,
+        dir: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Entry>, GitError> {
         let doing = || format!("list {dir} of {commit}");
         let tree = match self.entry(commit, dir)? {
             Some(entry) if entry.kind() == Some(ObjectType::Tree) => self
@@ -117,6 +127,7 @@ impl Repository {
         };
         let mut entries = tree
             .iter()
+            .filter(|entry| entry.name().map_or(true, &wanted))
             .map(|entry| match entry.name() {
                 Ok(name) => Ok(Entry {
                     name: name.to_owned(),
@@ -135,6 +146,11 @@ impl Repository {
         let one = self.entry(one, path)?.map(|entry| entry.id());
         let other = self.entry(other, path)?.map(|entry| entry.id());
         Ok(one == other)
+    }
+
+    /// Whether anything is at `path` in a commit.
+    pub fn exists(&self, commit: CommitId, path: &str) -> Result<bool, GitError> {
+        Ok(self.entry(commit, path)?.is_some())
     }
 
     pub(super) fn entry(

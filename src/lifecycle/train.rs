@@ -156,7 +156,8 @@ pub fn train(
         adapter,
         workspace.tool,
     )?;
-    if let Some(run) = recorded(workspace, &fingerprint)? {
+    let config = job.digest().map_err(TrainError::from)?;
+    if let Some(run) = recorded(workspace, &config, &fingerprint)? {
         return Ok(Trained::Finished(Box::new(run)));
     }
     let begun = find_run(&workspace.runs, &fingerprint)?;
@@ -247,9 +248,10 @@ pub fn find_trained(workspace: &Workspace<'_>, text: &str) -> Result<TrainedRun,
 
 fn recorded(
     workspace: &Workspace<'_>,
+    config: &Digest,
     fingerprint: &Digest,
 ) -> Result<Option<TrainedRun>, TrainActError> {
-    for entry in workspace.tenant().runs().list()? {
+    for entry in workspace.tenant().runs().naming(config)?.into_iter().rev() {
         let record = RunRecord::decode(&entry.document)?;
         let start = started(workspace, record.run)?;
         if start.fingerprint()? == *fingerprint {

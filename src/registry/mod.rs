@@ -16,6 +16,7 @@ mod export;
 mod layout;
 mod ledger;
 mod migration;
+mod order;
 mod owner;
 mod promote;
 mod protection;

@@ -154,7 +154,7 @@ impl Tenant<'_> {
         }
         let dir = layout::model_versions(&self.name, model);
         let path = format!("{dir}/{}.json", version.label);
-        let proposer = view.git.author_of(view.commit, &path)?;
+        let proposer = view.author_of(&path, &version.id.short())?;
         let same = proposer.filter(|email| email == act.by.email());
         Ok(same.map(|_| Refusal::SamePerson {
             who: act.by.clone(),

@@ -76,18 +76,20 @@ impl Runs<'_> {
     pub fn find(&self, text: &str) -> Result<RecordedRun, RegistryError> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let view = self.tenant.view()?;
-        let all = self.all(&view)?;
         let means = |stem: &str| match digits.len() {
             64 => digits.starts_with(stem),
             length => length >= 4 && stem.starts_with(digits),
         };
-        let hits: Vec<&Document> = all.iter().filter(|file| means(&file.stem)).collect();
+        let mut hits = Vec::new();
+        for dir in self.months(&view)? {
+            hits.extend(view.documents_where(&dir, means)?);
+        }
         match hits.as_slice() {
             [] => Err(match self.tenant.run_elsewhere(&view, means)? {
                 Some(owner) => self.tenant.foreign(format!("run {text}"), &owner),
                 None => RegistryError::NotFound {
                     what: format!("run {text}"),
-                    known: stems(all.iter().rev()),
+                    known: stems(self.all(&view)?.iter().rev()),
                 },
             }),
             [file] => Ok(RecordedRun {
@@ -96,9 +98,24 @@ impl Runs<'_> {
             }),
             _ => Err(RegistryError::Ambiguous {
                 what: format!("run {text}"),
-                candidates: stems(hits),
+                candidates: stems(&hits),
             }),
         }
+    }
+
+    /// The runs whose records name a digest, in the order of the months.
+    pub fn naming(&self, digest: &Digest) -> Result<Vec<RecordedRun>, RegistryError> {
+        let view = self.tenant.view()?;
+        let named = digest.to_string();
+        let mut records = Vec::new();
+        for file in self.all(&view)? {
+            let document = view.load(&file)?;
+            if String::from_utf8_lossy(&document).contains(&named) {
+                let short = file.stem;
+                records.push(RecordedRun { short, document });
+            }
+        }
+        Ok(records)
     }
 
     /// Every run, the newest month first, within a month as they came in.
@@ -126,7 +143,7 @@ impl Runs<'_> {
         let short = run.short();
         for dir in self.months(view)? {
             let path = format!("{dir}/{short}.json");
-            if view.read(&path)?.is_some() {
+            if view.git.exists(view.commit, &path)? {
                 return Ok(Some(path));
             }
         }

@@ -49,7 +49,9 @@ pub(super) fn state<T: Statement>(
         what: T::NOUN,
         source,
     })?;
-    let digest = Digest::of(&bytes).hex();
-    let path = format!("{dir}/{}-{}.json", act.at.compact(), &digest[..16]);
-    Transaction::new(subject).add(view, path, bytes)
+    let digest = Digest::of(&bytes);
+    let path = format!("{dir}/{}-{}.json", act.at.compact(), &digest.hex()[..16]);
+    Transaction::new(subject)
+        .trailer("Retune-Id", digest)
+        .add(view, path, bytes)
 }

@@ -4,6 +4,7 @@ mod damage;
 mod deadlines;
 mod models;
 mod moves;
+mod order;
 mod protections;
 mod race;
 mod records;

@@ -1,5 +1,6 @@
 //! Model versions: what each is made of, and finding them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -7,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::error::RegistryError;
 use super::layout;
-use super::record::newest_day_first;
 use super::root::parse_names;
 use super::tenant::Tenant;
 use super::view::{Document, View, damaged, decode, stems};
@@ -219,14 +219,21 @@ impl Tenant<'_> {
         parse_names(&self.view()?, &layout::models(&self.name))
     }
 
-    /// The versions of a model, the newest first.
+    /// The versions of a model: first those whose training ended last, and of these those that came in last.
     pub fn versions(&self, model: &ModelName) -> Result<Vec<Version>, RegistryError> {
         let view = self.view()?;
         self.require_model(&view, model)?;
         let dir = layout::model_versions(&self.name, model);
-        let documents = newest_day_first(&view, &dir)?;
+        let documents = view.documents(&dir)?;
         let load = |document: &Document| self.load_version(&view, model, document);
-        documents.iter().map(load).collect()
+        let versions = documents.iter().map(load);
+        let mut versions = versions.collect::<Result<Vec<_>, _>>()?;
+        let later = came_later(&view, &dir, documents, &versions)?;
+        versions.sort_by_key(|version| {
+            let turn = later.get(version.label.as_str()).copied();
+            (Reverse(version.manifest.created), turn)
+        });
+        Ok(versions)
     }
 
     /// The version that a reference means now.
@@ -354,4 +361,24 @@ impl Tenant<'_> {
             known,
         })
     }
+}
+
+/// Of versions whose training ended in one second: their turn by when they came in, the newest first.
+fn came_later(
+    view: &View<'_>,
+    dir: &str,
+    documents: Vec<Document>,
+    versions: &[Version],
+) -> Result<BTreeMap<String, usize>, RegistryError> {
+    let mut ended: BTreeMap<Timestamp, usize> = BTreeMap::new();
+    for version in versions {
+        *ended.entry(version.manifest.created).or_default() += 1;
+    }
+    let pairs = documents.into_iter().zip(versions);
+    let tied = pairs.filter(|(_, version)| ended[&version.manifest.created] > 1);
+    let tied = tied.map(|(document, _)| document).collect();
+    let order = view.newest_first(dir, tied)?.into_iter().enumerate();
+    Ok(order
+        .map(|(turn, document)| (document.stem, turn))
+        .collect())
 }

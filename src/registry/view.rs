@@ -1,7 +1,5 @@
 //! The registry at one commit: what everything is read from.
 
-use std::collections::BTreeSet;
-
 use serde::de::DeserializeOwned;
 
 use super::error::RegistryError;
@@ -37,7 +35,17 @@ impl View<'_> {
 
     /// The documents in a folder, sorted by name; nothing else may be there.
     pub(super) fn documents(&self, dir: &str) -> Result<Vec<Document>, RegistryError> {
-        let entries = self.git.list(self.commit, dir)?;
+        self.documents_where(dir, |_| true)
+    }
+
+    /// The documents in a folder whose stem is wanted, sorted by name.
+    pub(super) fn documents_where(
+        &self,
+        dir: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Document>, RegistryError> {
+        let stem = |name: &str| name.strip_suffix(".json").is_none_or(&wanted);
+        let entries = self.git.list_where(self.commit, dir, stem)?;
         let documents = entries.into_iter().map(|entry| {
             let path = format!("{dir}/{}", entry.name);
             match entry.name.strip_suffix(".json") {
@@ -85,39 +93,6 @@ impl View<'_> {
             name: name.clone(),
             known: self.folders(layout::TENANTS)?,
         })
-    }
-
-    /// Sorts some of a folder's documents by when they came in, the newest first.
-    ///
-    /// The order is that of the commits, so it does not depend on anybody's clock. Documents that came in
-    /// with one commit are sorted by name.
-    pub(super) fn newest_first(
-        &self,
-        dir: &str,
-        documents: Vec<Document>,
-    ) -> Result<Vec<Document>, RegistryError> {
-        let mut left = documents;
-        let mut order = Vec::with_capacity(left.len());
-        for commit in self.git.history(self.commit) {
-            if left.len() <= 1 {
-                break;
-            }
-            let commit = commit?;
-            let Some(parent) = commit.parents.first() else {
-                break;
-            };
-            if self.git.unchanged(commit.id, *parent, dir)? {
-                continue;
-            }
-            let before = self.git.list(*parent, dir)?;
-            let before: BTreeSet<String> = before.into_iter().map(|entry| entry.name).collect();
-            let known = |document: &Document| before.contains(&format!("{}.json", document.stem));
-            let (older, added): (Vec<_>, Vec<_>) = left.into_iter().partition(known);
-            left = older;
-            order.extend(added);
-        }
-        order.extend(left);
-        Ok(order)
     }
 }
 
