@@ -7,14 +7,20 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::evaluate::EvaluateError;
+use super::judge::JudgeError;
+use super::policy::PolicyError;
 use super::promote::{PromoteError, Promotion, promote};
+use super::retrain::{Making, Retraining};
+use super::train::TrainActError;
 use super::workspace::Workspace;
 use crate::digest::Digest;
 use crate::document::{Faults, Source, to_yaml};
 use crate::name::{AliasName, ModelName, TenantName};
 use crate::reference::{ModelRef, Selector, VersionLabel};
-use crate::registry::{Decision, MigrationState, Refusal, RegistryError, Tenant, Version};
+use crate::registry::{Decision, MigrationState, Refusal, RegistryError, Target, Tenant, Version};
 use crate::time::Timestamp;
+use crate::train::{RunId, Stop};
 
 const DAY: i64 = 24 * 3600;
 
@@ -37,8 +43,12 @@ pub struct MigrationPlan {
     pub tenant: TenantName,
     /// The model.
     pub model: ModelName,
-    /// The version that the aliases move to.
-    pub to: VersionLabel,
+    /// The version that the aliases move to, where there is one already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<VersionLabel>,
+    /// The training that makes the version, where there is none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrain: Option<Retraining>,
     /// Why, or what triggered it.
     pub reason: String,
     /// The last day for it, as a time.
@@ -73,7 +83,7 @@ pub enum StepState {
     Ready,
     /// The step before has to soak until then.
     Soaking(Timestamp),
-    /// The step before has not been taken.
+    /// The step before has not been taken, or there is no version yet.
     Waiting,
     /// The alias points to neither version.
     Gone(VersionLabel),
@@ -84,6 +94,8 @@ pub enum StepState {
 pub struct MigrationStatus {
     /// What the registry says; `None` when it was never begun.
     pub recorded: Option<MigrationState>,
+    /// The version that the aliases move to; `None` while it has to be trained.
+    pub to: Option<VersionLabel>,
     /// Each step.
     pub steps: Vec<(MigrationStep, StepState)>,
 }
@@ -97,6 +109,8 @@ pub enum MigrationOutcome {
     Stopped(AliasName, Box<Promotion>),
     /// An alias must not go back.
     Refused(AliasName, Refusal),
+    /// Training stopped; applied again, it goes on from its checkpoint.
+    Interrupted(RunId, Stop),
 }
 
 /// Why a migration could not be planned, read, applied or aborted.
@@ -126,7 +140,29 @@ pub enum MigrationError {
         /// Where the plan has it.
         from: VersionLabel,
         /// Where the plan wants it.
-        to: VersionLabel,
+        to: String,
+    },
+    /// Training the version.
+    #[error(transparent)]
+    Train(#[from] TrainActError),
+    /// Evaluating the version.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// Judging the version.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// There is no telling which policy decides.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A file is not what was reviewed.
+    #[error("{file} is {found} now; the migration was planned with {planned}")]
+    Changed {
+        /// The file.
+        file: String,
+        /// What it is.
+        found: Digest,
+        /// What it was.
+        planned: Digest,
     },
     /// It has ended.
     #[error("the migration {id} was {} already", state.word())]
@@ -149,45 +185,100 @@ impl MigrationStatus {
     }
 }
 
+/// What people ask of a migration.
+#[derive(Debug, Clone)]
+pub struct MigrationAsk<'a> {
+    /// The aliases in order, and how many days each soaks before the next one moves.
+    pub steps: &'a [(AliasName, u32)],
+    /// Why, or what triggered it.
+    pub reason: &'a str,
+    /// The last day for it.
+    pub deadline: Option<Timestamp>,
+    /// Pins that follow one of the aliases.
+    pub consumers: Vec<String>,
+}
+
 /// Plans the move of some aliases to a version: each from where it points now.
 pub fn plan_migration(
     workspace: &Workspace<'_>,
     to: &ModelRef,
-    steps: &[(AliasName, u32)],
-    reason: &str,
-    deadline: Option<Timestamp>,
-    consumers: Vec<String>,
+    ask: MigrationAsk<'_>,
 ) -> Result<Migration, MigrationError> {
     let tenant = workspace.tenant_of(to)?;
     let version = tenant.resolve(to)?;
-    let mut planned = Vec::new();
-    for (alias, soak_days) in steps {
-        let now = pointed(&tenant, &to.model, alias)?.0;
-        if now.id == version.id {
-            let why = format!("{}:{alias} is {} already", to.model, version.label);
+    let steps = planned(&tenant, &to.model, &ask, Some(&version))?;
+    Migration::of(ask.plan(&tenant, &to.model, steps, Some(version.label), None))
+}
+
+/// Plans the move of some aliases to a version that a job is to make, judged on a suite before anything moves. Data
+/// and base are the newest ones of now.
+pub fn plan_retraining(
+    workspace: &Workspace<'_>,
+    model: (Option<&TenantName>, &ModelName),
+    files: (&Path, &Path),
+    ask: MigrationAsk<'_>,
+) -> Result<Migration, MigrationError> {
+    let (named, model) = model;
+    let what = || format!("model {model}");
+    let tenant = workspace
+        .registry
+        .tenant_for(&workspace.tenant, named, what)?;
+    let steps = planned(&tenant, model, &ask, None)?;
+    let retraining = Retraining::plan(workspace, files.0, files.1)?;
+    Migration::of(ask.plan(&tenant, model, steps, None, Some(retraining)))
+}
+
+fn planned(
+    tenant: &Tenant<'_>,
+    model: &ModelName,
+    ask: &MigrationAsk<'_>,
+    to: Option<&Version>,
+) -> Result<Vec<MigrationStep>, MigrationError> {
+    let mut steps = Vec::new();
+    for (alias, soak_days) in ask.steps {
+        let now = pointed(tenant, model, alias)?.0;
+        if to.is_some_and(|to| to.id == now.id) {
+            let why = format!("{model}:{alias} is {} already", now.label);
             return Err(MigrationError::Nothing(why));
         }
-        planned.push(MigrationStep {
+        steps.push(MigrationStep {
             alias: alias.clone(),
             from: now.label,
             soak_days: *soak_days,
         });
     }
-    let plan = MigrationPlan {
-        version: 1,
-        tenant: tenant.name().clone(),
-        model: to.model.clone(),
-        to: version.label,
-        reason: reason.to_owned(),
-        deadline,
-        steps: planned,
-        consumers,
-    };
-    let text = to_yaml(&plan).map_err(|error| MigrationError::Unwritable(error.to_string()))?;
-    Migration::parse(&Source::new(Path::new("migration.yaml"), text)).map_err(Into::into)
+    Ok(steps)
+}
+
+impl MigrationAsk<'_> {
+    fn plan(
+        self,
+        tenant: &Tenant<'_>,
+        model: &ModelName,
+        steps: Vec<MigrationStep>,
+        to: Option<VersionLabel>,
+        retrain: Option<Retraining>,
+    ) -> MigrationPlan {
+        MigrationPlan {
+            version: 1,
+            tenant: tenant.name().clone(),
+            model: model.clone(),
+            to,
+            retrain,
+            reason: self.reason.to_owned(),
+            deadline: self.deadline,
+            steps,
+            consumers: self.consumers,
+        }
+    }
 }
 
 impl Migration {
+    fn of(plan: MigrationPlan) -> Result<Self, MigrationError> {
+        let text = to_yaml(&plan).map_err(|error| MigrationError::Unwritable(error.to_string()))?;
+        Self::parse(&Source::new(Path::new("migration.yaml"), text)).map_err(Into::into)
+    }
+
     /// Reads a migration file. Every fault is reported.
     pub fn read(path: &Path) -> Result<Self, Faults> {
         Self::parse(&Source::read(path)?)
@@ -204,6 +295,10 @@ impl Migration {
             );
             faults.push(source.fault("version", message));
         }
+        if plan.to.is_some() == plan.retrain.is_some() {
+            let message = "expected `to`, a version, or `retrain`, how one is made";
+            faults.push(source.fault("to", message));
+        }
         if plan.steps.is_empty() {
             faults.push(source.fault("steps", "at least one alias has to move"));
         }
@@ -213,7 +308,7 @@ impl Migration {
                 let message = format!("{} moves twice", step.alias);
                 faults.push(source.fault(&format!("steps[{index}].alias"), message));
             }
-            if plan.to.matches(&step.from) {
+            if plan.to.as_ref().is_some_and(|to| to.matches(&step.from)) {
                 let message = "it moves to where it is";
                 faults.push(source.fault(&format!("steps[{index}].from"), message));
             }
@@ -234,11 +329,14 @@ impl Migration {
     pub fn status(&self, workspace: &Workspace<'_>) -> Result<MigrationStatus, MigrationError> {
         let tenant = self.tenant(workspace)?;
         let recorded = tenant.migration(&self.plan.model, &self.text)?;
+        let made = recorded.as_ref().and_then(|record| record.made.as_ref());
+        let made = made.map(|target| target.version.clone());
+        let to = self.plan.to.clone().or(made);
         let mut steps = Vec::new();
         let mut before: Option<(Timestamp, u32)> = None;
-        let mut open = true;
+        let mut open = to.is_some();
         for step in &self.plan.steps {
-            let state = self.step(&tenant, step, open, before, workspace.act.at)?;
+            let state = self.step(&tenant, step, to.as_ref(), open, before, workspace.act.at)?;
             before = match state {
                 StepState::Done(since) => Some((since, step.soak_days)),
                 _ => None,
@@ -248,6 +346,7 @@ impl Migration {
         }
         Ok(MigrationStatus {
             recorded: recorded.map(|record| record.state),
+            to,
             steps,
         })
     }
@@ -256,12 +355,13 @@ impl Migration {
         &self,
         tenant: &Tenant<'_>,
         step: &MigrationStep,
+        to: Option<&VersionLabel>,
         open: bool,
         before: Option<(Timestamp, u32)>,
         now: Timestamp,
     ) -> Result<StepState, MigrationError> {
         let (version, since) = pointed(tenant, &self.plan.model, &step.alias)?;
-        if self.plan.to.matches(&version.label) {
+        if to.is_some_and(|to| to.matches(&version.label)) {
             return Ok(StepState::Done(since));
         }
         if !step.from.matches(&version.label) {
@@ -291,7 +391,14 @@ impl Migration {
                 return Err(self.gone(step, now));
             }
         }
-        self.record(workspace, MigrationState::Begun)?;
+        self.record(workspace, MigrationState::Begun, None)?;
+        if let Some(retraining) = &self.plan.retrain {
+            match self.make(workspace, retraining)? {
+                Making::Judged => {}
+                Making::Planned => return Ok(MigrationOutcome::Stands(self.status(workspace)?)),
+                Making::Ended(outcome) => return Ok(*outcome),
+            }
+        }
         for step in &self.plan.steps {
             let status = self.status(workspace)?;
             if let Some(state @ MigrationState::Aborted) = status.recorded {
@@ -303,7 +410,10 @@ impl Migration {
                 Some(StepState::Gone(now)) => return Err(self.gone(step, now)),
                 _ => continue,
             }
-            let promotion = self.take(workspace, step)?;
+            let Some(to) = &status.to else {
+                continue;
+            };
+            let promotion = self.take(workspace, step, to)?;
             let Promotion::Decided(_, Decision::Moved(..) | Decision::Unchanged(_)) = &promotion
             else {
                 let promotion = Box::new(promotion);
@@ -314,7 +424,7 @@ impl Migration {
             }
         }
         if self.status(workspace)?.is_complete() {
-            self.record(workspace, MigrationState::Completed)?;
+            self.record(workspace, MigrationState::Completed, None)?;
         }
         Ok(MigrationOutcome::Stands(self.status(workspace)?))
     }
@@ -323,8 +433,9 @@ impl Migration {
         &self,
         workspace: &Workspace<'_>,
         step: &MigrationStep,
+        to: &VersionLabel,
     ) -> Result<Promotion, MigrationError> {
-        let reference = self.version(&self.plan.to);
+        let reference = self.version(to);
         let reason = self.reason();
         Ok(promote(
             workspace,
@@ -343,11 +454,14 @@ impl Migration {
             return Err(self.ended(state));
         }
         // From here on nobody goes on with it.
-        self.record(workspace, MigrationState::Aborted)?;
+        self.record(workspace, MigrationState::Aborted, None)?;
         let tenant = self.tenant(workspace)?;
         let model = &self.plan.model;
         for step in self.plan.steps.iter().rev() {
-            if !self.moved(&tenant, step)? {
+            let Some(to) = &status.to else {
+                break;
+            };
+            if !self.moved(&tenant, step, to)? {
                 continue;
             }
             let back = tenant.resolve(&self.version(&step.from))?;
@@ -368,25 +482,31 @@ impl Migration {
     }
 
     /// Whether the last move of an alias was this migration's step.
-    fn moved(&self, tenant: &Tenant<'_>, step: &MigrationStep) -> Result<bool, MigrationError> {
+    fn moved(
+        &self,
+        tenant: &Tenant<'_>,
+        step: &MigrationStep,
+        to: &VersionLabel,
+    ) -> Result<bool, MigrationError> {
         let chain = tenant.history(&self.plan.model, &step.alias)?;
         if let Some(fork) = chain.forked(&self.plan.model, &step.alias) {
             return Err(fork.into());
         }
         let ours = |(_, event): &(_, crate::registry::Event)| {
-            self.plan.to.matches(&event.to.version)
-                && event.reason.as_deref() == Some(self.reason().as_str())
+            to.matches(&event.to.version) && event.reason.as_deref() == Some(self.reason().as_str())
         };
         Ok(chain.links.last().is_some_and(ours))
     }
 
-    fn record(
+    pub(super) fn record(
         &self,
         workspace: &Workspace<'_>,
         state: MigrationState,
+        made: Option<Target>,
     ) -> Result<(), MigrationError> {
         let tenant = self.tenant(workspace)?;
-        let added = tenant.record_migration(&self.plan.model, &self.text, state, &workspace.act)?;
+        let (model, act) = (&self.plan.model, &workspace.act);
+        let added = tenant.record_migration(model, &self.text, state, made, act)?;
         match added.record.state {
             found if found == state => Ok(()),
             // Somebody ended it while this was at work.
@@ -394,11 +514,16 @@ impl Migration {
         }
     }
 
-    fn tenant<'w>(&self, workspace: &'w Workspace<'_>) -> Result<Tenant<'w>, RegistryError> {
-        workspace.tenant_of(&self.version(&self.plan.to))
+    pub(super) fn tenant<'w>(
+        &self,
+        workspace: &'w Workspace<'_>,
+    ) -> Result<Tenant<'w>, RegistryError> {
+        let what = || format!("model {}", self.plan.model);
+        let (registry, own) = (&workspace.registry, &workspace.tenant);
+        registry.tenant_for(own, Some(&self.plan.tenant), what)
     }
 
-    fn version(&self, label: &VersionLabel) -> ModelRef {
+    pub(super) fn version(&self, label: &VersionLabel) -> ModelRef {
         ModelRef {
             tenant: Some(self.plan.tenant.clone()),
             model: self.plan.model.clone(),
@@ -417,7 +542,10 @@ impl Migration {
             alias: step.alias.clone(),
             now: now.clone(),
             from: step.from.clone(),
-            to: self.plan.to.clone(),
+            to: match &self.plan.to {
+                Some(to) => to.to_string(),
+                None => "what retraining makes".to_owned(),
+            },
         }
     }
 

@@ -24,6 +24,7 @@ mod pin;
 mod policy;
 mod promote;
 mod register;
+mod retrain;
 mod train;
 mod workspace;
 
@@ -40,13 +41,14 @@ pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge, waiver_of};
 pub use lineage::{Lineage, Node, NodeKind, lineage};
 pub use migration::{
-    Migration, MigrationError, MigrationOutcome, MigrationPlan, MigrationStatus, MigrationStep,
-    StepState, plan_migration,
+    Migration, MigrationAsk, MigrationError, MigrationOutcome, MigrationPlan, MigrationStatus,
+    MigrationStep, StepState, plan_migration, plan_retraining,
 };
 pub use pin::{PinActError, PinChange, pin, pin_answers, update_pins};
 pub use policy::{PolicyError, ProjectPolicy, adopt_policy, policy_of};
 pub use promote::{OtherPolicy, PromoteError, Promotion, promote};
 pub use register::{register, version_of};
+pub use retrain::Retraining;
 pub use train::{
     FromWhere, JobInputs, TrainActError, Trained, TrainedRun, find_trained, job_inputs,
     plan_training, resume, train,

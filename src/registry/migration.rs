@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::Act;
 use super::error::RegistryError;
+use super::event::Target;
 use super::layout;
 use super::statement::{Statement, state, statements};
 use super::tenant::{Added, Tenant};
@@ -28,6 +29,9 @@ pub struct MigrationRecord {
     pub plan: String,
     /// How it stands.
     pub state: MigrationState,
+    /// The version that it made, where the plan does not name one. It is made once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Target>,
     /// Who made it so.
     pub actor: Identity,
     /// When.
@@ -63,12 +67,14 @@ impl Statement for MigrationRecord {
 }
 
 impl Tenant<'_> {
-    /// Records how a migration stands. One that ended stays as it ended: the answer is how it did.
+    /// Records how a migration stands, and which version it made. One that ended stays as it ended, and the version stays
+    /// the first one: the answer is how it is.
     pub fn record_migration(
         &self,
         model: &ModelName,
         plan: &str,
         to: MigrationState,
+        made: Option<Target>,
         act: &Act<'_>,
     ) -> Result<Added<MigrationRecord>, RegistryError> {
         let record = MigrationRecord {
@@ -77,6 +83,7 @@ impl Tenant<'_> {
             id: Digest::of(plan.as_bytes()),
             plan: plan.to_owned(),
             state: to,
+            made,
             actor: act.by.clone(),
             at: act.at,
         };
@@ -84,10 +91,20 @@ impl Tenant<'_> {
             view.require_tenant(&self.name)?;
             self.require_model(view, model)?;
             let known = self.migration_at(view, model, &record.id)?;
-            let stays =
-                |known: &MigrationRecord| known.state == to || known.state != MigrationState::Begun;
-            if let Some(record) = known.filter(stays) {
-                return Ok(Step::Nothing(Added { record, new: false }));
+            let mut record = record.clone();
+            if let Some(known) = known {
+                let tells = record.made.is_some() && known.made.is_none();
+                if known.state != MigrationState::Begun || known.state == to && !tells {
+                    let added = Added {
+                        record: known,
+                        new: false,
+                    };
+                    return Ok(Step::Nothing(added));
+                }
+                record.made = known.made.or(record.made);
+            }
+            if let Some(made) = &record.made {
+                self.version_at(view, model, &made.manifest)?;
             }
             let dir = layout::migrations(&self.name, model, &record.id);
             let subject = format!(
@@ -97,7 +114,6 @@ impl Tenant<'_> {
                 self.name
             );
             let transaction = state(view, &dir, &record, act, subject)?;
-            let record = record.clone();
             Ok(Step::Write(transaction, Added { record, new: true }))
         })
     }

@@ -171,6 +171,12 @@ impl From<MigrationError> for Failure {
             error @ E::Gone { .. } => Self::from_error(Exit::Failed, &error)
                 .hint("somebody moved it meanwhile: plan anew, or move it back and apply again"),
             error @ (E::Ended { .. } | E::Unwritable(_)) => Self::from_error(Exit::Failed, &error),
+            E::Train(error) => Self::from(error).context("the version cannot be trained"),
+            E::Evaluate(error) => Self::from(error).context("the version cannot be evaluated"),
+            E::Judge(error) => Self::from(error).context("the version cannot be judged"),
+            E::Policy(error) => error.into(),
+            error @ E::Changed { .. } => Self::from_error(Exit::Failed, &error)
+                .hint("take the change back, or plan the migration anew and have it reviewed"),
             error @ E::Nothing(_) => Self::from_error(Exit::Usage, &error),
         }
     }

@@ -262,3 +262,214 @@ fn a_killed_migration_goes_on() {
     }
     assert!(killed >= ROUNDS / 4, "{killed} killed");
 }
+
+#[cfg(feature = "train")]
+mod retraining {
+    use std::fs;
+    use std::process::Stdio;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::super::super::support::Env;
+
+    const JOB: &str = "\
+version: 1
+kind: TrainJob
+name: router
+task: seq_cls
+base: starter
+dataset: tickets
+pooling: mean
+sequence_len: 64
+lora: {r: 4, alpha: 8, target_modules: all-linear}
+optimizer: {name: adamw, learning_rate: 1.0e-2}
+micro_batch_size: 8
+max_steps: 24
+checkpoint: {every_steps: 4}
+seed: SEED
+";
+    const SUITE: &str = "{version: 1, name: tickets, task: classification, cases: test.jsonl}\n";
+    const GATE: &str = "\
+version: 1
+criteria:
+  - {id: acc, metric: accuracy, kind: binary, rule: noninferior, margin: 0.4}
+first_version: {against: majority, rule: superior, margin: 0}
+";
+
+    /// Rows of three labels that are easy to tell apart.
+    fn rows(file: &str, count: usize) -> String {
+        let file = format!("{}/pipelines/quickstart/{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = fs::read_to_string(file).unwrap();
+        let easy = ["login_problem", "outage", "refund"];
+        let rows = text
+            .lines()
+            .filter(|row| easy.iter().any(|label| row.contains(label)));
+        let rows: Vec<&str> = rows.take(count).collect();
+        assert!(rows.len() > count / 2, "{} rows", rows.len());
+        rows.join("\n")
+    }
+
+    /// A first version that was trained and gated is in production and canary; a job with another seed is planned.
+    fn ready() -> (Env, String) {
+        let env = Env::new();
+        env.run("init").ok();
+        let starter = format!("{}/pipelines/starter-base", env!("CARGO_MANIFEST_DIR"));
+        env.run(&format!("base add starter {starter}")).ok();
+        env.write("train.jsonl", rows("train.jsonl", 200));
+        env.write("test.jsonl", rows("test.jsonl", 60));
+        env.write("job.yaml", JOB.replace("SEED", "7"));
+        env.write("suite.yaml", SUITE);
+        env.write("gate.yaml", GATE);
+        env.run("dataset add tickets --train train.jsonl").ok();
+        let run = env.run("train job.yaml --format json").ok().json();
+        let run = run["record"]["run"].as_str().unwrap().to_owned();
+        let added = env.run(&format!("model register router --run {run} --format json"));
+        let version = format!("router@{}", added.ok().json()["version"].as_str().unwrap());
+        env.run(&format!("eval suite.yaml --run {run}")).ok();
+        env.run("eval suite.yaml --dataset tickets --baseline majority")
+            .ok();
+        env.run(&format!(
+            "gate check {version} --against majority --suite suite.yaml"
+        ))
+        .ok();
+        for alias in ["production", "canary"] {
+            env.run(&format!("model promote {version} --to {alias}"))
+                .ok();
+        }
+        env.write("job.yaml", JOB.replace("SEED", "8"));
+        env.run(
+            "migration plan router --retrain job.yaml --suite suite.yaml --step canary \
+             --step production --reason monthly --out m.yaml",
+        )
+        .ok();
+        (env, version)
+    }
+
+    fn at(env: &Env, alias: &str) -> String {
+        let shown = env.run(&format!("model show router:{alias} --format json"));
+        shown.ok().json()["version"].as_str().unwrap().to_owned()
+    }
+
+    fn moves(env: &Env, alias: &str) -> usize {
+        let log = env.run(&format!("model log router:{alias} --format json"));
+        log.ok().json()["events"].as_array().unwrap().len()
+    }
+
+    fn count(env: &Env, list: &str, key: &str) -> usize {
+        let listed = env.run(&format!("{list} --format json")).ok().json();
+        let listed = listed[key].as_array().unwrap();
+        let over = |one: &&serde_json::Value| one["state"] != "interrupted";
+        listed.iter().filter(over).count()
+    }
+
+    /// Killed again and again, it trains one run, registers one version and moves each alias once.
+    #[test]
+    fn a_killed_retraining_goes_on() {
+        let (env, old) = ready();
+        let mut killed = 0;
+        for round in 1..=40 {
+            let mut child = env
+                .command(env!("CARGO_BIN_EXE_retune"))
+                .args(["migration", "apply", "m.yaml"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            thread::sleep(Duration::from_millis(60 * round));
+            child.kill().unwrap();
+            let over = child.wait().unwrap().success();
+            killed += u32::from(!over);
+            let lock = env.path(".retune/registry/refs/heads/main.lock");
+            if lock.exists() {
+                fs::remove_file(lock).unwrap();
+            }
+            env.run("model verify").ok();
+            if over {
+                break;
+            }
+        }
+        let end = env.run("migration apply m.yaml").ok();
+        assert!(end.stdout.contains("completed"), "{end}");
+        assert!(killed >= 3, "{killed} killed");
+        let new = at(&env, "production");
+        assert_eq!(at(&env, "canary"), new);
+        assert_ne!(format!("router@{new}"), old);
+        assert_eq!(count(&env, "run list", "runs"), 2);
+        assert_eq!(count(&env, "model list router", "versions"), 2);
+        for alias in ["canary", "production"] {
+            assert_eq!(moves(&env, alias), 2, "{alias}");
+        }
+        env.run("store verify").ok();
+    }
+
+    /// Nothing moves before everything was judged, nothing is trained twice, and an abort takes all of it back.
+    #[test]
+    fn the_gate_comes_before_the_first_alias() {
+        let (env, old) = ready();
+        let dry = env.run("migration apply m.yaml --dry-run").ok();
+        assert!(dry.stdout.contains("what job.yaml makes"), "{dry}");
+        assert_eq!(count(&env, "run list", "runs"), 1);
+
+        let high =
+            "  - {id: high, metric: accuracy, kind: binary, rule: absolute, min: 0.94}\nfirst";
+        env.write("gate.yaml", GATE.replace("first", high));
+        let stopped = env.run("migration apply m.yaml");
+        assert!(matches!(stopped.code, Some(11..=13)), "{stopped}");
+        assert!(
+            stopped.stderr.contains("stops before router:canary"),
+            "{stopped}"
+        );
+        for alias in ["canary", "production"] {
+            assert_eq!(format!("router@{}", at(&env, alias)), old);
+        }
+        assert_eq!(count(&env, "run list", "runs"), 2);
+
+        // What was reviewed is what counts, newer data or not.
+        env.write("gate.yaml", GATE);
+        env.write("job.yaml", JOB.replace("SEED", "9"));
+        env.write("suite.yaml", SUITE.replace("name: tickets", "name: others"));
+        let changed = env.run("migration apply m.yaml");
+        assert_eq!(changed.code, Some(1), "{changed}");
+        assert!(
+            changed.stderr.contains("suite.yaml is sha256:"),
+            "{changed}"
+        );
+        env.write("suite.yaml", SUITE);
+        env.write("train.jsonl", rows("train.jsonl", 100));
+        env.run("dataset add tickets --train train.jsonl").ok();
+        let done = env.run("migration apply m.yaml").ok();
+        assert!(done.stdout.contains("completed"), "{done}");
+        assert_eq!(count(&env, "run list", "runs"), 2);
+        assert_ne!(format!("router@{}", at(&env, "production")), old);
+    }
+
+    #[test]
+    fn a_plan_says_how_its_version_is_made() {
+        let (env, old) = ready();
+        let plan = fs::read_to_string(env.path("m.yaml")).unwrap();
+        for said in [
+            "retrain:",
+            "  job: job.yaml",
+            "  suite: suite.yaml",
+            "  config: sha256:",
+        ] {
+            assert!(plan.contains(said), "{said}: {plan}");
+        }
+        let asks = "--step canary --reason x";
+        let both = format!("migration plan {old} --retrain job.yaml --suite suite.yaml {asks}");
+        let neither = format!("migration plan router {asks}");
+        for wrong in [both, neither] {
+            assert_eq!(env.run(&wrong).code, Some(2), "{wrong}");
+        }
+        env.write("job.yaml", JOB.replace("SEED", "9"));
+        let changed = env.run("migration apply m.yaml");
+        assert_eq!(changed.code, Some(1), "{changed}");
+        assert!(changed.stderr.contains("job.yaml is sha256:"), "{changed}");
+
+        // An abort before anything moved ends it.
+        env.run("migration abort m.yaml").ok();
+        env.write("job.yaml", JOB.replace("SEED", "8"));
+        assert_eq!(env.run("migration apply m.yaml").code, Some(1));
+        assert_eq!(count(&env, "run list", "runs"), 1);
+    }
+}

@@ -3,7 +3,11 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use retune::lifecycle::{Migration, MigrationPlan, MigrationStatus, MigrationStep, StepState};
+use retune::lifecycle::{
+    Migration, MigrationPlan, MigrationStatus, MigrationStep, Retraining, StepState,
+};
+use retune::registry::MigrationState;
+use retune::time::Timestamp;
 use serde::Serialize;
 
 use super::table::table;
@@ -47,7 +51,15 @@ impl View for Planned {
 pub(crate) struct Standing {
     id: String,
     model: String,
-    to: String,
+    /// Absent while the version has to be trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retrain: Option<Retraining>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<String>,
+    /// Whether the deadline has passed and the migration has not ended.
+    overdue: bool,
     /// Absent when it was never begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded: Option<&'static str>,
@@ -66,11 +78,21 @@ struct Line {
 }
 
 impl Standing {
-    pub(crate) fn new(migration: &Migration, status: &MigrationStatus, dry_run: bool) -> Self {
+    pub(crate) fn new(
+        migration: &Migration,
+        status: &MigrationStatus,
+        now: Timestamp,
+        dry_run: bool,
+    ) -> Self {
+        let ended = !matches!(status.recorded, None | Some(MigrationState::Begun));
+        let deadline = migration.plan.deadline;
         Self {
             id: migration.id(),
             model: migration.plan.model.to_string(),
-            to: migration.plan.to.to_string(),
+            to: status.to.as_ref().map(ToString::to_string),
+            retrain: migration.plan.retrain.clone(),
+            deadline: deadline.map(|deadline| deadline.to_string()),
+            overdue: !ended && deadline.is_some_and(|deadline| now > deadline),
             recorded: status.recorded.map(|state| state.word()),
             steps: status.steps.iter().map(Line::from).collect(),
             dry_run,
@@ -102,7 +124,15 @@ impl View for Standing {
     fn human(&self, out: &mut dyn Write) -> io::Result<()> {
         let name = styled(BOLD, format!("migration {}", self.id));
         let recorded = self.recorded.unwrap_or("not begun");
-        writeln!(out, "{name} of {} to {}: {recorded}", self.model, self.to)?;
+        let to = match (&self.to, &self.retrain) {
+            (Some(to), _) => to.clone(),
+            (None, Some(retrain)) => format!("what {} makes", retrain.job),
+            (None, None) => "nothing".to_owned(),
+        };
+        writeln!(out, "{name} of {} to {to}: {recorded}", self.model)?;
+        if let (Some(deadline), true) = (&self.deadline, self.overdue) {
+            writeln!(out, "overdue: its last day ended {deadline}")?;
+        }
         let row = |line: &Line| {
             let detail = line.detail.clone().unwrap_or_default();
             [

@@ -48,13 +48,20 @@ fn came_to(
     let model = &migration.plan.model;
     match outcome {
         MigrationOutcome::Stands(status) => {
-            let view = Standing::new(migration, &status, dry_run);
+            let view = Standing::new(migration, &status, session.now(), dry_run);
             session.ui.emit(&view);
             Ok(Exit::Done)
         }
         MigrationOutcome::Refused(alias, refusal) => {
             Err(Failure::from_error(Exit::Failed, &refusal)
                 .context(format!("{model}:{alias} was not taken back")))
+        }
+        MigrationOutcome::Interrupted(run, _) => {
+            let short = run.short();
+            session.ui.say(&format!(
+                "run {short} was interrupted; apply the migration again to go on"
+            ));
+            Ok(Exit::Interrupted)
         }
         MigrationOutcome::Stopped(alias, promotion) => Err(stopped(&promotion)
             .context(format!("the migration stops before {model}:{alias}"))

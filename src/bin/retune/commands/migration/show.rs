@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(true)?;
     let migration = Migration::read(&args.file)?;
     let status = migration.status(&workspace)?;
-    let view = Standing::new(&migration, &status, false);
+    let view = Standing::new(&migration, &status, session.now(), false);
     session.ui.emit(&view);
     Ok(Exit::Done)
 }
