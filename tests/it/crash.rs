@@ -1,13 +1,14 @@
 //! Acts that are killed at every system call that changes a disk: what is left is the state before or the
 //! state after, sound, and the same act can be done again. `RETUNE_KILLS=all` kills at every call, otherwise at
-//! every 23rd. Needs `strace`.
+//! every 23rd. Needs `strace`. And acts that are killed at random moments: a number in `RETUNE_KILLS` says at how many.
 
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::Env;
 use crate::support::project::Project;
@@ -73,6 +74,68 @@ fn an_act_killed_at_any_call_leaves_the_state_before_or_after() {
         );
         copy(&seed, &project.env.root());
     }
+}
+
+/// Without a tracer's help: at any moment, between system calls too.
+#[test]
+fn an_act_killed_at_any_time_leaves_the_state_before_or_after() {
+    let kills = std::env::var("RETUNE_KILLS").ok();
+    let kills = kills.and_then(|kills| kills.parse().ok()).unwrap_or(12);
+    let project = start();
+    let env = &project.env;
+    let seed = env.root().with_file_name("seed");
+    copy(&env.root(), &seed);
+    let words = ["version", "run"].map(|file| fs::read_to_string(env.path(file)).unwrap());
+    let acts = ACTS.map(|act| {
+        let act = act.replace("VERSION", &words[0]).replace("RUN", &words[1]);
+        let before = state(env);
+        let began = Instant::now();
+        env.run(&act).ok();
+        let whole = began.elapsed();
+        let after = state(env);
+        copy(&seed, &env.root());
+        (act, before, after, whole)
+    });
+    let mut random: u32 = 2_463_534_242;
+    let (mut killed, mut halfway, mut locks) = (0, 0, 0);
+    let mut slowest = Duration::ZERO;
+    for round in 0..kills {
+        let (act, before, after, whole) = &acts[round % acts.len()];
+        copy(&seed, &env.root());
+        random ^= random << 13;
+        random ^= random >> 17;
+        random ^= random << 5;
+        let mut child = env
+            .command(env!("CARGO_BIN_EXE_retune"))
+            .args(act.split(' '))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(whole.mul_f64(f64::from(random) / f64::from(u32::MAX)));
+        child.kill().unwrap();
+        let done = child.wait().unwrap().success();
+        killed += u32::from(!done);
+        locks += u32::from(env.path(".retune/registry/refs/heads/main.lock").exists());
+        let found = state(env);
+        let seen = format!("{act}: killed in round {round}: {found}");
+        let between = act.starts_with("migration");
+        assert!(between || found == *before || found == *after, "{seen}");
+        assert!(!done || found == *after, "acknowledged, and lost: {seen}");
+        if found != *after {
+            halfway += u32::from(found != *before);
+            project.clear_killed_lock();
+            let began = Instant::now();
+            env.run(act).ok();
+            slowest = slowest.max(began.elapsed());
+            assert_eq!(state(env), *after, "not gone on with: {seen}");
+        }
+    }
+    println!(
+        "{kills} rounds, {killed} killed before they were done, {halfway} between two steps of a migration, {locks} left \
+         a lock; done again in at most {slowest:?}"
+    );
+    assert!(killed > 0);
 }
 
 /// Broken and full disks: a call that fails is an error, never a half-done act, and the same act works afterwards.
