@@ -12,6 +12,7 @@ mod hooks;
 #[cfg(feature = "train")]
 mod logits;
 mod lora;
+mod mutation;
 #[cfg(feature = "train")]
 mod network;
 #[cfg(feature = "train")]

@@ -1,0 +1,239 @@
+//! What others wrote, broken in every way: readers of hostile input give an answer or an error, never a panic, and not
+//! late. The changes are pseudo-random and the same each time; `fuzz/` looks for more of them.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use retune::adapter::{AdapterConfig, read_tensors};
+use retune::dataset::DatasetManifest;
+use retune::document::{Source, canonical};
+use retune::gate::{Policy, Waiver};
+use retune::lifecycle::Migration;
+use retune::pin::{LockFile, Project};
+use retune::reference::{ModelRef, Selector};
+use retune::registry::{
+    Deprecation, Event, MigrationRecord, Protection, Retirement, VersionManifest,
+};
+use retune::train::{Job, RunRecord, RunStart};
+
+/// How many inputs each reader gets from each seed.
+const ROUNDS: u64 = 150;
+
+/// No input of some kB takes a reader this long.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// What readers of the formats choke on.
+const TOKENS: [&[u8]; 22] = [
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"\"",
+    b":",
+    b"\n",
+    b"- ",
+    b"&a [*a, *a]",
+    b"<<: *a",
+    b"!!binary ",
+    b"null",
+    b"-1",
+    b"18446744073709551616",
+    b"1e999",
+    b"\\u0000",
+    b"\xff\xfe",
+    "\u{202e}".as_bytes(),
+    b"../",
+    b"sha256:",
+    b"[[[[[[[[[[[[[[[[",
+    b"{\"a\":{\"a\":{\"a\":",
+];
+
+/// xorshift64*.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+}
+
+/// One to eight changes of the bytes.
+fn mutate(seed: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut bytes = seed.to_vec();
+    for _ in 0..=random.below(8) {
+        let at = random.below(bytes.len() + 1);
+        let end = (at + random.below(24)).min(bytes.len());
+        match random.below(7) {
+            0 if at < bytes.len() => bytes[at] = random.next() as u8,
+            1 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
+            2 => drop(bytes.drain(at..end)),
+            3 => bytes.truncate(at),
+            4 => {
+                let again = bytes[at..end].repeat(1 + random.below(40));
+                bytes.splice(at..at, again);
+            }
+            5 => {
+                let token = TOKENS[random.below(TOKENS.len())].repeat(1 + random.below(300));
+                bytes.splice(at..at, token);
+            }
+            _ => {
+                let from = random.below(bytes.len() + 1);
+                let piece = bytes[from..(from + 64).min(bytes.len())].to_vec();
+                bytes.splice(at..end, piece);
+            }
+        }
+    }
+    bytes
+}
+
+/// Has a reader read every seed, and what becomes of it.
+fn feed(seeds: &[Vec<u8>], read: impl Fn(&[u8])) {
+    assert!(!seeds.is_empty());
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for seed in seeds {
+        for _ in 0..ROUNDS {
+            let input = mutate(seed, &mut random);
+            let began = Instant::now();
+            read(&input);
+            assert!(began.elapsed() < SLOW, "{:?} of {input:?}", began.elapsed());
+        }
+    }
+}
+
+/// The shipped files with this ending, anywhere in a folder, the small ones.
+fn files(dir: &str, ending: &str) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(
+                fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        } else if path.to_str().unwrap().ends_with(ending) && path.metadata().unwrap().len() < 8192
+        {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+        .into_iter()
+        .take(6)
+        .map(|path| fs::read(path).unwrap())
+        .collect()
+}
+
+fn yaml(bytes: &[u8]) -> Option<Source> {
+    let text = String::from_utf8(bytes.to_vec()).ok()?;
+    Some(Source::new(Path::new("mutated.yaml"), text))
+}
+
+#[test]
+fn adapters() {
+    feed(
+        &files("tests/fixtures/merge", "adapter_config.json"),
+        |bytes| {
+            let _ = AdapterConfig::parse(bytes);
+        },
+    );
+    feed(
+        &files("tests/fixtures/merge", "adapter_model.safetensors"),
+        |bytes| {
+            let _ = read_tensors(bytes);
+        },
+    );
+}
+
+#[test]
+fn files_that_people_write() {
+    let mut seeds = files("pipelines", ".yaml");
+    seeds.push(
+        b"version: 1\ntenant: default\nmodel: support\nto: 20261123-2f14da051d69\nreason: x\nsteps:\n- alias: canary\n  \
+          from: 20261123-dd9f379a1d9f\n  soak_days: 3\n"
+            .to_vec(),
+    );
+    seeds.push(
+        b"version: 1\ntenant: default\npins:\n  support: {model: support, alias: production}\n"
+            .to_vec(),
+    );
+    feed(&seeds, |bytes| {
+        let _ = Project::from_bytes(bytes);
+        if let Some(source) = yaml(bytes) {
+            let _ = Job::parse(&source);
+            let _ = Policy::parse(&source);
+            let _ = Migration::parse(&source);
+        }
+    });
+    feed(&files("tests/fixtures/hooks", "retune.lock"), |bytes| {
+        let _ = LockFile::parse(bytes.to_vec(), Path::new("retune.lock"));
+    });
+}
+
+/// What is read back is what was read: a document has one spelling.
+#[test]
+fn documents_of_the_registry() {
+    let registry = Path::new(env!("CARGO_MANIFEST_DIR")).join("registry/example.git");
+    let registry = retune::registry::Registry::open(&registry).unwrap();
+    let mut seeds = Vec::new();
+    registry
+        .recorded_documents(|path, bytes| {
+            if path.ends_with(".json") && bytes.len() < 8192 {
+                seeds.push(bytes.to_vec());
+            }
+        })
+        .unwrap();
+    fn one<T: serde::de::DeserializeOwned + serde::Serialize>(schema: &str, bytes: &[u8]) {
+        if let Ok(value) = canonical::decode::<T>(schema, bytes) {
+            assert_eq!(canonical::encode(schema, &value).unwrap(), bytes);
+        }
+    }
+    let read = |bytes: &[u8]| {
+        one::<VersionManifest>("retune.version/1", bytes);
+        one::<Event>("retune.event/1", bytes);
+        one::<Deprecation>("retune.deprecation/1", bytes);
+        one::<Protection>("retune.protection/1", bytes);
+        one::<Retirement>("retune.retirement/1", bytes);
+        one::<MigrationRecord>("retune.migration/1", bytes);
+        let _ = DatasetManifest::decode(bytes);
+        let _ = RunRecord::decode(bytes);
+        let _ = RunStart::decode(bytes);
+        let _ = Waiver::decode(bytes);
+    };
+    seeds.iter().for_each(|seed| read(seed));
+    seeds.truncate(12);
+    feed(&seeds, read);
+}
+
+/// A reference that was understood is written as it was read.
+#[test]
+fn references() {
+    let seeds = [
+        "support:production".to_owned(),
+        "acme/support@20261123-3f9a1c2b7d10".to_owned(),
+        format!("acme/support@sha256:{}", "0123456789abcdef".repeat(4)),
+    ];
+    let seeds = seeds.map(String::into_bytes);
+    let understood = std::cell::Cell::new(0);
+    feed(&seeds, |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return;
+        };
+        if let Ok(reference) = text.parse::<ModelRef>() {
+            assert_eq!(reference.to_string(), text);
+            understood.set(understood.get() + 1);
+        }
+        if let Ok(selector) = text.parse::<Selector>() {
+            assert_eq!(selector.to_string(), text);
+        }
+    });
+    assert!(understood.get() > 0);
+}
