@@ -1,9 +1,9 @@
 //! Evaluation: a suite of cases, a subject that answers them, and the immutable report of how it went.
 //!
 //! A [`Suite`] is a YAML file that names a JSONL file of cases; its [`SuiteId`] binds every text, label and the
-//! grader. A [`Subject`] is what answered: an adapter on its base, or a baseline that costs nothing to train. A
-//! [`Report`] holds every case's answer and the metrics computed from them; it holds no time, so the same subject
-//! on the same suite gives the same [`ReportId`]. An answer that could not be had is an error in the report: it
+//! grader. A [`Subject`] is what answered: an adapter on its base, a baseline that costs nothing to train, or a
+//! [`Target`] outside. A [`Report`] holds every case's answer and the metrics computed from them; it holds no time of
+//! what ran here, so the same subject on the same suite gives the same [`ReportId`]. An answer that could not be had is an error in the report: it
 //! stays in every denominator and the gate counts it.
 
 mod asserts;
@@ -21,6 +21,7 @@ mod subject;
 mod suite;
 mod suite_file;
 mod suite_rows;
+mod target;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -38,3 +39,4 @@ pub use speaker::Speaker;
 pub use subject::{BaselineKind, ParseBaselineError, Subject};
 pub use suite::{Case, Suite, SuiteId, Task};
 pub use suite_file::Located;
+pub use target::{Answered, Api, Circumstances, Limits, Prices, Served, Target, TargetFile, Terms};

@@ -156,6 +156,7 @@ impl EvaluateError {
     /// Whether the asker has to ask for something else.
     pub fn is_usage(&self) -> bool {
         match self {
+            Self::Eval(error) => error.is_usage(),
             Self::UnknownBase(_)
             | Self::NoLabels(_)
             | Self::OtherTask { .. }
@@ -204,26 +205,41 @@ pub fn evaluate(
     Ok(evaluation(Some((report_id, report)), true))
 }
 
-/// The newest report of a subject on a suite whose bytes are in the store.
+/// The report of a subject on a suite that a judgement is made from; its bytes are in the store.
 pub fn report_of(
     workspace: &Workspace<'_>,
     suite: &SuiteId,
     subject: &Subject,
 ) -> Result<Option<(ReportId, Report)>, EvaluateError> {
+    let mut reports = reports_of(workspace, suite, subject)?;
+    // Reports of one day have no order among themselves: what was measured from outside says more than what ran here,
+    // and a report in which another model answered says least.
+    reports.sort_by_key(|(_, report)| {
+        let served = report.served.as_ref();
+        let switched = served.is_some_and(|served| served.switched().is_some());
+        (switched, served.is_none())
+    });
+    Ok(reports.into_iter().next())
+}
+
+/// All reports of a subject on a suite whose bytes are in the store, the newest day first.
+pub(super) fn reports_of(
+    workspace: &Workspace<'_>,
+    suite: &SuiteId,
+    subject: &Subject,
+) -> Result<Vec<(ReportId, Report)>, EvaluateError> {
     let entries = workspace
         .tenant()
         .reports()
         .of(&suite.digest(), &subject.digest()?)?;
-    let mut stored = entries
+    let stored = entries
         .iter()
         .filter(|entry| workspace.store.contains(&entry.report));
-    match stored.next() {
-        Some(entry) => {
-            let id = ReportId::from(entry.report);
-            Ok(Some((id, Report::load(&workspace.store, &id)?)))
-        }
-        None => Ok(None),
-    }
+    let load = |entry: &ReportEntry| {
+        let id = ReportId::from(entry.report);
+        Ok((id, Report::load(&workspace.store, &id)?))
+    };
+    stored.map(load).collect()
 }
 
 /// A registered version as what answers.
@@ -237,7 +253,7 @@ pub fn subject_of(version: &Version) -> Subject {
     }
 }
 
-fn record(
+pub(super) fn record(
     workspace: &Workspace<'_>,
     suite: &Suite,
     report: &Report,
@@ -265,6 +281,9 @@ fn answer(
 ) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
     match subject {
         Subject::Majority { dataset } => majority(workspace, suite, dataset),
+        Subject::Target { target } => {
+            Err(EvalError::NotAsked(format!("its file is needed to ask the {target} again")).into())
+        }
         #[cfg(feature = "train")]
         Subject::Adapter {
             base, adapter, run, ..

@@ -24,6 +24,7 @@ mod pin;
 mod policy;
 mod promote;
 mod register;
+mod through;
 mod train;
 mod workspace;
 
@@ -47,6 +48,7 @@ pub use pin::{PinActError, PinChange, pin, pin_answers, update_pins};
 pub use policy::{PolicyError, ProjectPolicy, adopt_policy, policy_of};
 pub use promote::{OtherPolicy, PromoteError, Promotion, promote};
 pub use register::{register, version_of};
+pub use through::{Through, evaluate_through};
 pub use train::{
     FromWhere, JobInputs, TrainActError, Trained, TrainedRun, find_trained, job_inputs,
     plan_training, resume, train,

@@ -1,8 +1,8 @@
 //! `retune eval`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use retune::eval::{BaselineKind, Subject, Suite};
+use retune::eval::{BaselineKind, Subject, Suite, TargetFile};
 use retune::lifecycle::{self, Workspace};
 use retune::name::{BaseName, DatasetName, SuiteName};
 use retune::reference::ModelRef;
@@ -20,9 +20,18 @@ Examples:
   retune eval suite.yaml --run 3f9a1c2b7d10
   retune eval suite.yaml --baseline nearest-centroid --dataset tickets --base minilm
   retune eval answers.yaml --base smollm
+  retune eval answers.yaml --target endpoint.yaml
+  retune eval answers.yaml --model support:candidate --target vllm.yaml
+  retune eval answers.yaml --target outputs.jsonl
 
 A report is made once: the same subject on the same suite is not run again. A case that could
-not be answered stays in every number as wrong, and the gate counts it.";
+not be answered stays in every number as wrong, and the gate counts it.
+
+A target is an OpenAI-compatible endpoint, a program, or recorded outputs; with --model or --run
+it is what serves that version. Calls that fail for now are made again by the same command.
+
+Exit codes: 0 a report is there, 13 it is no evidence: answers are missing, more than one case in
+200 has an error, or another model answered than was asked for.";
 
 /// Have a version, or a baseline that needs no training, answer a suite.
 #[derive(Debug, clap::Args)]
@@ -32,13 +41,13 @@ pub(crate) struct Args {
     #[arg(value_name = "SUITE")]
     suite: String,
     /// The version to evaluate; with --baseline, the version whose base and dataset the baseline has
-    #[arg(long, value_name = "REF", required_unless_present_any = ["run", "dataset", "base"])]
+    #[arg(long, value_name = "REF", required_unless_present_any = ["run", "dataset", "base", "target"])]
     model: Option<ModelRef>,
     /// The run whose adapter or model to evaluate, registered or not: its id, or at least 4 digits of its beginning
     #[arg(long, value_name = "ID", conflicts_with_all = ["model", "baseline", "dataset", "base"])]
     run: Option<String>,
     /// Evaluate what needs no training: nearest-centroid, majority, or zero-shot, the base as it is
-    #[arg(long, value_name = "KIND", required_unless_present_any = ["model", "run", "base"])]
+    #[arg(long, value_name = "KIND", required_unless_present_any = ["model", "run", "base", "target"])]
     baseline: Option<BaselineKind>,
     /// The dataset of the baseline: NAME or NAME@VERSION
     #[arg(
@@ -51,6 +60,9 @@ pub(crate) struct Args {
     /// The base of the baseline: NAME or NAME@VERSION; alone, the base as it is answers
     #[arg(long, value_name = "NAME", conflicts_with = "model")]
     base: Option<String>,
+    /// What answers from outside: a target file (YAML) or recorded outputs (JSONL)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "dataset", "base"])]
+    target: Option<PathBuf>,
     /// Say whether a report is there already, run nothing
     #[arg(long)]
     dry_run: bool,
@@ -59,10 +71,30 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
     let suite = suite(&workspace, &args.suite)?;
-    let subject = subject(args, &workspace)?;
-    let evaluation = lifecycle::evaluate(&workspace, &suite, &subject)?;
-    session.ui.emit(&Evaluated::new(&suite, &evaluation));
-    Ok(Exit::Done)
+    let Some(path) = &args.target else {
+        let subject = subject(args, &workspace)?;
+        let evaluation = lifecycle::evaluate(&workspace, &suite, &subject)?;
+        return Ok(told(session, &Evaluated::new(&suite, &evaluation)));
+    };
+    let file = TargetFile::read(path)?;
+    let subject = match args.model.is_some() || args.run.is_some() {
+        true => subject(args, &workspace)?,
+        false => Subject::Target {
+            target: Box::new(file.target.clone()),
+        },
+    };
+    let about = session.circumstances();
+    let through = lifecycle::evaluate_through(&workspace, &suite, &subject, &file, &about)?;
+    Ok(told(session, &Evaluated::through(&suite, &through)))
+}
+
+/// A report that is no evidence is shown, and is no success.
+fn told(session: &Session<'_>, evaluated: &Evaluated) -> Exit {
+    session.ui.emit(evaluated);
+    match evaluated.is_evidence() {
+        true => Exit::Done,
+        false => Exit::GateInvalid,
+    }
 }
 
 /// The suite in a file, or the recorded one of this name.
