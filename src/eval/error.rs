@@ -18,6 +18,9 @@ pub enum EvalError {
     /// The target file or its recorded outputs are wrong.
     #[error("the target is not valid")]
     Target(#[source] Faults),
+    /// The strategy file or its documents are wrong.
+    #[error("the strategy is not valid")]
+    Strategy(#[source] Faults),
     /// The environment has no key for the endpoint.
     #[error("the environment variable {0}, which the target names, holds no usable key")]
     NoKey(String),
@@ -112,7 +115,11 @@ impl EvalError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Suite(_) | Self::Target(_) | Self::NoKey(_) | Self::NotAsked(_)
+            Self::Suite(_)
+                | Self::Target(_)
+                | Self::Strategy(_)
+                | Self::NoKey(_)
+                | Self::NotAsked(_)
         )
     }
 

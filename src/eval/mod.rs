@@ -17,6 +17,7 @@ mod local;
 mod report;
 #[cfg(feature = "train")]
 mod speaker;
+mod strategy;
 mod subject;
 mod suite;
 mod suite_file;
@@ -36,6 +37,9 @@ pub use local::Local;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};
 #[cfg(feature = "train")]
 pub use speaker::Speaker;
+pub use strategy::{
+    Documents, Prompting, Retrieval, Shots, Strategy, StrategyFile, WantedExamples,
+};
 pub use subject::{BaselineKind, ParseBaselineError, Subject};
 pub use suite::{Case, Suite, SuiteId, Task};
 pub use suite_file::Located;

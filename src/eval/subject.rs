@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
+use super::strategy::Strategy;
 use super::target::Target;
 use crate::base::BaseId;
 use crate::dataset::DatasetId;
@@ -54,6 +55,13 @@ pub enum Subject {
         /// Which.
         target: Box<Target>,
     },
+    /// One of the others, asked with more before the question.
+    Prompted {
+        /// What is asked.
+        by: Box<Subject>,
+        /// How.
+        strategy: Strategy,
+    },
 }
 
 /// A baseline that needs no training: what a first version is judged against.
@@ -81,7 +89,7 @@ impl Subject {
     /// Which untrained baseline this is; `None` for an adapter and for what is outside.
     pub fn baseline_kind(&self) -> Option<BaselineKind> {
         match self {
-            Self::Adapter { .. } | Self::Target { .. } => None,
+            Self::Adapter { .. } | Self::Target { .. } | Self::Prompted { .. } => None,
             Self::Base { .. } => Some(BaselineKind::ZeroShot),
             Self::Centroid { .. } => Some(BaselineKind::NearestCentroid),
             Self::Majority { .. } => Some(BaselineKind::Majority),
@@ -93,6 +101,10 @@ impl Subject {
         match self {
             Self::Adapter { dataset, .. } => *dataset,
             Self::Base { .. } | Self::Target { .. } => None,
+            Self::Prompted { by, strategy } => {
+                let shown = strategy.examples.map(|shots| shots.dataset);
+                by.dataset().or(shown)
+            }
             Self::Centroid { dataset, .. } | Self::Majority { dataset } => Some(*dataset),
         }
     }
@@ -103,6 +115,7 @@ impl Subject {
             Self::Adapter { base, .. } | Self::Base { base } | Self::Centroid { base, .. } => {
                 Some(*base)
             }
+            Self::Prompted { by, .. } => by.base(),
             Self::Majority { .. } | Self::Target { .. } => None,
         }
     }
@@ -118,6 +131,7 @@ impl fmt::Display for Subject {
                 base.short()
             ),
             Self::Target { target } => target.fmt(f),
+            Self::Prompted { by, strategy } => write!(f, "{by}, {strategy}"),
             Self::Base { base } => write!(f, "base {} as it is", base.short()),
             Self::Centroid { base, dataset } => write!(
                 f,

@@ -6,7 +6,8 @@ use crate::base::{BaseError, BaseId, CheckpointError};
 use crate::dataset::{self, DatasetError, DatasetId, Example, SplitName};
 use crate::digest::Digest;
 use crate::eval::{
-    self, Answer, EvalError, Report, ReportId, Subject, Suite, SuiteId, Task as SuiteTask,
+    self, Answer, EvalError, Prompting, Report, ReportId, Strategy, StrategyFile, Subject, Suite,
+    SuiteId, Task as SuiteTask,
 };
 use crate::registry::{RegistryError, ReportEntry, Version};
 use crate::store::{StoreError, TreeId};
@@ -178,6 +179,17 @@ pub fn evaluate(
     suite: &Suite,
     subject: &Subject,
 ) -> Result<Evaluation, EvaluateError> {
+    evaluate_asking(workspace, suite, suite, subject)
+}
+
+/// The same, where the subject is asked in another way than the suite asks: `asked` has its cases, with more before
+/// their questions. The report is about `suite`.
+pub fn evaluate_asking(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    asked: &Suite,
+    subject: &Subject,
+) -> Result<Evaluation, EvaluateError> {
     let id = suite.id()?;
     let evaluation = |report, new| Evaluation {
         suite: id,
@@ -199,7 +211,7 @@ pub fn evaluate(
     if workspace.act.dry_run {
         return Ok(evaluation(None, true));
     }
-    let (labels, answers) = answer(workspace, suite, subject)?;
+    let (labels, answers) = answer(workspace, asked, subject)?;
     let report = Report::new(suite, subject.clone(), labels, answers)?;
     let report_id = record(workspace, suite, &report)?;
     Ok(evaluation(Some((report_id, report)), true))
@@ -281,6 +293,7 @@ fn answer(
 ) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
     match subject {
         Subject::Majority { dataset } => majority(workspace, suite, dataset),
+        Subject::Prompted { by, .. } => answer(workspace, suite, by),
         Subject::Target { target } => {
             Err(EvalError::NotAsked(format!("its file is needed to ask the {target} again")).into())
         }
@@ -302,6 +315,30 @@ fn answer(
             Err(EvaluateError::NoModels(Box::new(subject.clone())))
         }
     }
+}
+
+/// A strategy with its dataset known, and the suite as it asks for it.
+pub fn prompted(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    file: &StrategyFile,
+    dataset: Option<DatasetId>,
+) -> Result<(Strategy, Suite), EvaluateError> {
+    let strategy = file.strategy(dataset);
+    let rows = match &strategy.examples {
+        None => Vec::new(),
+        Some(shots) => {
+            let manifest = dataset::load(&workspace.store, &shots.dataset)?;
+            dataset::examples(&workspace.store, &manifest, SplitName::Train)?
+        }
+    };
+    let prompting = Prompting {
+        strategy: &strategy,
+        rows: &rows,
+        documents: file.documents.as_ref().map(|(documents, _)| documents),
+    };
+    let asked = prompting.apply(suite)?;
+    Ok((strategy, asked))
 }
 
 fn majority(

@@ -35,7 +35,9 @@ pub use dataset::{AddedDataset, DatasetActError, KnownDataset, add_dataset, find
 pub use deadline::{Cause, Deadline, Standing, deadlines, standings};
 pub use difference::{Change, Difference, DifferenceError, Norms, difference};
 pub use doctor::{Ailment, AilmentKind, DoctorError, examine};
-pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
+pub use evaluate::{
+    EvaluateError, Evaluation, evaluate, evaluate_asking, prompted, report_of, subject_of,
+};
 pub use export::{Drift, ExportError, ExportForm, Exported, export};
 pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge, waiver_of};

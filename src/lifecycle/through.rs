@@ -17,11 +17,13 @@ pub struct Through {
 
 /// Has `file`'s target answer `suite` for `subject`, unless the registry has a report of exactly that.
 ///
+/// `asked` is the suite as a strategy asks for it, or the suite itself; the report is about `suite`.
 /// `subject` is [`Subject::Target`], or the version that the target serves. A report is stored and recorded when no
 /// answer is missing; until then the answers are in a journal, and the same again asks only for the others.
 pub fn evaluate_through(
     workspace: &Workspace<'_>,
     suite: &Suite,
+    asked: &Suite,
     subject: &Subject,
     file: &TargetFile,
     about: &Circumstances<'_>,
@@ -49,7 +51,7 @@ pub fn evaluate_through(
     if workspace.act.dry_run {
         return Ok(through(None, true, 0, None));
     }
-    let answered = file.answer(suite, subject, about)?;
+    let answered = file.answer(asked, subject, about)?;
     if answered.unanswered > 0 {
         return Ok(through(None, true, answered.unanswered, answered.why));
     }

@@ -339,6 +339,7 @@ impl From<EvalError> for Failure {
         };
         match error {
             EvalError::Suite(faults) => Self::from(faults).context("the suite is not valid"),
+            EvalError::Strategy(faults) => Self::from(faults).context("the strategy is not valid"),
             EvalError::Target(faults) => Self::from(faults).context("the target is not valid"),
             EvalError::Journal { .. } => {
                 Self::from_error(exit, &error).hint("remove the file to ask everything again")

@@ -577,3 +577,82 @@ fn an_endpoint_that_cannot_be_asked_is_not() {
     exits(scene.eval("new"), 2, "the suite has conversations");
     assert_eq!(endpoint.calls(), 0);
 }
+
+#[test]
+fn strategies_are_compared_on_one_suite() {
+    let scene = Scene::new();
+    scene.cases(6);
+    let env = &scene.project.env;
+    let rows = |n| json!({"prompt": format!("ask {n}"), "completion": "yes"});
+    let train: String = (0..9).map(|n| format!("{}\n", rows(n))).collect();
+    env.write("shots.jsonl", train);
+    env.run("dataset add shots --train shots.jsonl").ok();
+    env.write("docs/a.md", "say 3 means yes\n\nnothing else matters");
+    // Right only for those who were shown or told.
+    let endpoint = Endpoint::new(|call| {
+        let asked = call.body["messages"].to_string();
+        let knows = asked.contains(" yes");
+        Reply::said(&model(call), if knows { "yes" } else { "no" })
+    });
+    scene.targets(&endpoint, "");
+    let accuracy = |strategy: &str| {
+        let line = "eval suite.yaml --target new.yaml --format json";
+        if strategy.is_empty() {
+            return scene.run(line).ok().json()["metrics"]["accuracy"].clone();
+        }
+        scene.write("strategy.yaml", format!("version: 1\n{strategy}\n"));
+        let output = scene.run(&format!("{line} --strategy strategy.yaml")).ok();
+        let again = scene.run(&format!("{line} --strategy strategy.yaml")).ok();
+        assert_eq!(again.json()["new"], false);
+        let subject = &output.json()["subject"];
+        assert_eq!(
+            (&subject["kind"], &subject["by"]["kind"]),
+            (&json!("prompted"), &json!("target"))
+        );
+        output.json()["metrics"]["accuracy"].clone()
+    };
+    assert_eq!(accuracy(""), "0");
+    endpoint.now(|call| {
+        let asked = call.body["messages"].to_string();
+        let knows = asked.contains(" yes");
+        Reply::said(&model(call), if knows { "yes" } else { "no" })
+    });
+    assert_eq!(accuracy("examples: {dataset: shots, k: 2, seed: 3}"), "1");
+    let seen = endpoint.seen();
+    let prompt = seen[0].prompt();
+    let parts: Vec<&str> = prompt.split("\n\n").collect();
+    assert_eq!(parts.len(), 3, "{prompt}");
+    assert!(
+        parts[..2]
+            .iter()
+            .all(|shot| shot.starts_with("ask ") && shot.ends_with(" yes"))
+    );
+    assert!(parts[2].starts_with("say "), "{prompt}");
+    assert_eq!(accuracy("instruction: say yes"), "1");
+    // One passage has a word of every question in it.
+    assert_eq!(accuracy("documents: {folder: docs, k: 1}"), "1");
+    let line = "eval suite.yaml --target new.yaml --strategy strategy.yaml";
+    scene.write(
+        "strategy.yaml",
+        "version: 1\nexamples: {dataset: shots, k: 10}\n",
+    );
+    exits(scene.run(line), 2, "the training split has 9");
+    scene.write(
+        "strategy.yaml",
+        "version: 1\nexamples: {dataset: nothing, k: 1}\n",
+    );
+    assert_ne!(scene.run(line).code, Some(0));
+    scene.write(
+        "strategy.yaml",
+        "version: 1\ndocuments: {folder: nowhere, k: 0}\n",
+    );
+    let faulty = exits(scene.run(line), 2, "documents.k: 1 to 100");
+    assert!(faulty.to_string().contains("documents.folder"), "{faulty}");
+    scene.write("outputs.jsonl", outputs(0..6, ""));
+    let line = "eval suite.yaml --target outputs.jsonl --strategy strategy.yaml";
+    exits(
+        scene.run(line),
+        2,
+        "recorded outputs were asked for already",
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use retune::eval::{BaselineKind, Subject, Suite, TargetFile};
+use retune::eval::{BaselineKind, StrategyFile, Subject, Suite, Target, TargetFile};
 use retune::lifecycle::{self, Workspace};
 use retune::name::{BaseName, DatasetName, SuiteName};
 use retune::reference::ModelRef;
@@ -23,6 +23,7 @@ Examples:
   retune eval answers.yaml --target endpoint.yaml
   retune eval answers.yaml --model support:candidate --target vllm.yaml
   retune eval answers.yaml --target outputs.jsonl
+  retune eval answers.yaml --base smollm --strategy four-shot.yaml
 
 A report is made once: the same subject on the same suite is not run again. A case that could
 not be answered stays in every number as wrong, and the gate counts it.
@@ -63,6 +64,9 @@ pub(crate) struct Args {
     /// What answers from outside: a target file (YAML) or recorded outputs (JSONL)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "dataset", "base"])]
     target: Option<PathBuf>,
+    /// What is put before each question: instruction, examples of a training split, passages of documents
+    #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
+    strategy: Option<PathBuf>,
     /// Say whether a report is there already, run nothing
     #[arg(long)]
     dry_run: bool,
@@ -71,21 +75,46 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
     let suite = suite(&workspace, &args.suite)?;
-    let Some(path) = &args.target else {
-        let subject = subject(args, &workspace)?;
-        let evaluation = lifecycle::evaluate(&workspace, &suite, &subject)?;
-        return Ok(told(session, &Evaluated::new(&suite, &evaluation)));
-    };
-    let file = TargetFile::read(path)?;
-    let subject = match args.model.is_some() || args.run.is_some() {
-        true => subject(args, &workspace)?,
-        false => Subject::Target {
+    let file = args.target.as_deref().map(TargetFile::read).transpose()?;
+    let subject = match &file {
+        Some(file) if args.model.is_none() && args.run.is_none() => Subject::Target {
             target: Box::new(file.target.clone()),
         },
+        _ => subject(args, &workspace)?,
+    };
+    let (subject, asked) = match &args.strategy {
+        None => (subject, suite.clone()),
+        Some(path) => prompted(&workspace, &suite, subject, file.as_ref(), path)?,
+    };
+    let Some(file) = &file else {
+        let evaluation = lifecycle::evaluate_asking(&workspace, &suite, &asked, &subject)?;
+        return Ok(told(session, &Evaluated::new(&suite, &evaluation)));
     };
     let about = session.circumstances();
-    let through = lifecycle::evaluate_through(&workspace, &suite, &subject, &file, &about)?;
+    let through = lifecycle::evaluate_through(&workspace, &suite, &asked, &subject, file, &about)?;
     Ok(told(session, &Evaluated::through(&suite, &through)))
+}
+
+/// The subject asked by a strategy, and the suite as that asks for it.
+fn prompted(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    by: Subject,
+    file: Option<&TargetFile>,
+    path: &Path,
+) -> Result<(Subject, Suite), Failure> {
+    let recorded = |target: &Target| matches!(target, Target::Outputs { .. });
+    if file.is_some_and(|file| recorded(&file.target)) {
+        return Err(Failure::usage(
+            "recorded outputs were asked for already: leave --strategy out",
+        ));
+    }
+    let file = StrategyFile::read(path)?;
+    let examples = file.examples.as_ref();
+    let dataset = examples.map(|examples| named_dataset(workspace, &examples.dataset));
+    let (strategy, asked) = lifecycle::prompted(workspace, suite, &file, dataset.transpose()?)?;
+    let by = Box::new(by);
+    Ok((Subject::Prompted { by, strategy }, asked))
 }
 
 /// A report that is no evidence is shown, and is no success.
@@ -150,6 +179,13 @@ fn dataset(args: &Args, workspace: &Workspace<'_>) -> Result<retune::dataset::Da
             "which dataset? say --dataset NAME or --model REF",
         ));
     };
+    named_dataset(workspace, text)
+}
+
+fn named_dataset(
+    workspace: &Workspace<'_>,
+    text: &str,
+) -> Result<retune::dataset::DatasetId, Failure> {
     let tenant = workspace.tenant();
     let (name, version) = named::<DatasetName>(text)?;
     let record = match version {
