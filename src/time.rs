@@ -42,6 +42,12 @@ impl Timestamp {
         )
     }
 
+    /// The time in an HTTP header, such as `Mon, 23 Nov 2026 09:30:00 GMT`; `None` when it is not one.
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let parsed = jiff::fmt::rfc2822::parse(text).ok()?;
+        Some(Self::from_unix(parsed.timestamp().as_second()))
+    }
+
     /// The UTC time as `strftime` writes it; `None` when `format` is not one.
     pub fn formatted(&self, format: &str) -> Option<String> {
         let time = self.0.to_zoned(jiff::tz::TimeZone::UTC);

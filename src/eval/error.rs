@@ -1,8 +1,11 @@
 //! What can go wrong in evaluation.
 
+use std::path::PathBuf;
+
 use crate::digest::Digest;
 use crate::document::Faults;
 use crate::document::canonical::CanonicalError;
+use crate::fsio::FileError;
 use crate::stats::StatsError;
 use crate::store::StoreError;
 
@@ -12,6 +15,42 @@ pub enum EvalError {
     /// The suite file or its cases are wrong.
     #[error("the suite is not valid")]
     Suite(#[source] Faults),
+    /// The target file or its recorded outputs are wrong.
+    #[error("the target is not valid")]
+    Target(#[source] Faults),
+    /// The strategy file or its documents are wrong.
+    #[error("the strategy is not valid")]
+    Strategy(#[source] Faults),
+    /// The environment has no key for the endpoint.
+    #[error("the environment variable {0}, which the target names, holds no usable key")]
+    NoKey(String),
+    /// The target cannot answer such a suite.
+    #[error("the target cannot be asked: {0}")]
+    NotAsked(String),
+    /// Another process asks the same.
+    #[error("another process writes the journal {}", .0.display())]
+    Busy(PathBuf),
+    /// A journal is damaged.
+    #[error("the journal {}:{line} is damaged: {why}", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A journal cannot be written.
+    #[error("cannot write the journal {}", path.display())]
+    JournalFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -72,11 +111,25 @@ pub enum EvalError {
 }
 
 impl EvalError {
+    /// Whether the asker has to ask for something else.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Suite(_)
+                | Self::Target(_)
+                | Self::Strategy(_)
+                | Self::NoKey(_)
+                | Self::NotAsked(_)
+        )
+    }
+
     /// Whether stored bytes are missing, changed or inconsistent.
     pub fn is_integrity(&self) -> bool {
         match self {
             Self::Store(error) => error.is_integrity(),
-            Self::Document { .. } | Self::Cases { .. } | Self::Grader(_) => true,
+            Self::Document { .. } | Self::Cases { .. } | Self::Grader(_) | Self::Journal { .. } => {
+                true
+            }
             _ => false,
         }
     }

@@ -1,9 +1,9 @@
 //! Evaluation: a suite of cases, a subject that answers them, and the immutable report of how it went.
 //!
 //! A [`Suite`] is a YAML file that names a JSONL file of cases; its [`SuiteId`] binds every text, label and the
-//! grader. A [`Subject`] is what answered: an adapter on its base, or a baseline that costs nothing to train. A
-//! [`Report`] holds every case's answer and the metrics computed from them; it holds no time, so the same subject
-//! on the same suite gives the same [`ReportId`]. An answer that could not be had is an error in the report: it
+//! grader. A [`Subject`] is what answered: an adapter on its base, a baseline that costs nothing to train, or a
+//! [`Target`] outside. A [`Report`] holds every case's answer and the metrics computed from them; it holds no time of
+//! what ran here, so the same subject on the same suite gives the same [`ReportId`]. An answer that could not be had is an error in the report: it
 //! stays in every denominator and the gate counts it.
 
 mod asserts;
@@ -17,10 +17,12 @@ mod local;
 mod report;
 #[cfg(feature = "train")]
 mod speaker;
+mod strategy;
 mod subject;
 mod suite;
 mod suite_file;
 mod suite_rows;
+mod target;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,10 @@ pub use local::Local;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};
 #[cfg(feature = "train")]
 pub use speaker::Speaker;
+pub use strategy::{
+    Documents, Prompting, Retrieval, Shots, Strategy, StrategyFile, WantedExamples,
+};
 pub use subject::{BaselineKind, ParseBaselineError, Subject};
 pub use suite::{Case, Suite, SuiteId, Task};
 pub use suite_file::Located;
+pub use target::{Answered, Api, Circumstances, Limits, Prices, Served, Target, TargetFile, Terms};

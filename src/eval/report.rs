@@ -9,6 +9,7 @@ use super::error::EvalError;
 use super::grader::{Grader, Marker};
 use super::subject::Subject;
 use super::suite::{Case, Suite, SuiteId, Task};
+use super::target::Served;
 use crate::digest::Digest;
 use crate::document::{Decimal, canonical};
 use crate::stats::{Metrics, StatsError};
@@ -35,6 +36,9 @@ pub struct Report {
     pub cases: Vec<CaseResult>,
     /// What the cases sum to.
     pub metrics: ReportMetrics,
+    /// Who gave the answers, where that was not a model on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
     /// The version of retune that made it.
     pub tool: String,
 }
@@ -140,6 +144,8 @@ pub enum Mismatch {
     Contradiction(String),
     /// The metrics do not follow from the cases.
     Metrics,
+    /// Another model than the one asked for answered, or several did.
+    Model(String),
 }
 
 impl Report {
@@ -177,8 +183,17 @@ impl Report {
             labels,
             metrics: ReportMetrics::of(suite, &cases)?,
             cases,
+            served: None,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
         })
+    }
+
+    /// The same report, of answers that were given elsewhere.
+    pub fn served_by(self, served: Served) -> Self {
+        Self {
+            served: Some(served),
+            ..self
+        }
     }
 
     /// The canonical document that [`ReportId`] is the digest of.
@@ -251,6 +266,9 @@ impl Report {
                 .into_iter()
                 .map(|id| Mismatch::Unknown(id.to_owned())),
         );
+        if let Some(why) = self.served.as_ref().and_then(Served::switched) {
+            found.push(Mismatch::Model(why));
+        }
         if ReportMetrics::of(suite, &self.cases).ok().as_ref() != Some(&self.metrics) {
             found.push(Mismatch::Metrics);
         }
@@ -455,6 +473,7 @@ impl fmt::Display for Mismatch {
                 write!(f, "the suite grades the answer to case {id} in another way")
             }
             Self::Contradiction(id) => write!(f, "case {id} contradicts itself"),
+            Self::Model(why) => f.write_str(why),
             Self::Metrics => f.write_str("its metrics do not follow from its cases"),
         }
     }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
+use super::strategy::Strategy;
+use super::target::Target;
 use crate::base::BaseId;
 use crate::dataset::DatasetId;
 use crate::digest::{Digest, Digest as RunId};
@@ -15,7 +17,7 @@ use crate::store::TreeId;
 const SCHEMA: &str = "retune.subject/1";
 
 /// What gave the answers, named by digests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Subject {
     /// A trained adapter on its base.
@@ -48,6 +50,18 @@ pub enum Subject {
         /// The dataset.
         dataset: DatasetId,
     },
+    /// An endpoint, a program or recorded outputs that are no registered version.
+    Target {
+        /// Which.
+        target: Box<Target>,
+    },
+    /// One of the others, asked with more before the question.
+    Prompted {
+        /// What is asked.
+        by: Box<Subject>,
+        /// How.
+        strategy: Strategy,
+    },
 }
 
 /// A baseline that needs no training: what a first version is judged against.
@@ -72,10 +86,10 @@ impl Subject {
         Ok(Digest::of(&bytes))
     }
 
-    /// Which untrained baseline this is; `None` for an adapter.
+    /// Which untrained baseline this is; `None` for an adapter and for what is outside.
     pub fn baseline_kind(&self) -> Option<BaselineKind> {
         match self {
-            Self::Adapter { .. } => None,
+            Self::Adapter { .. } | Self::Target { .. } | Self::Prompted { .. } => None,
             Self::Base { .. } => Some(BaselineKind::ZeroShot),
             Self::Centroid { .. } => Some(BaselineKind::NearestCentroid),
             Self::Majority { .. } => Some(BaselineKind::Majority),
@@ -86,18 +100,23 @@ impl Subject {
     pub fn dataset(&self) -> Option<DatasetId> {
         match self {
             Self::Adapter { dataset, .. } => *dataset,
-            Self::Base { .. } => None,
+            Self::Base { .. } | Self::Target { .. } => None,
+            Self::Prompted { by, strategy } => {
+                let shown = strategy.examples.map(|shots| shots.dataset);
+                by.dataset().or(shown)
+            }
             Self::Centroid { dataset, .. } | Self::Majority { dataset } => Some(*dataset),
         }
     }
 
-    /// The base it stands on; the majority label needs none.
+    /// The base it stands on, where that is known; the majority label needs none.
     pub fn base(&self) -> Option<BaseId> {
         match self {
             Self::Adapter { base, .. } | Self::Base { base } | Self::Centroid { base, .. } => {
                 Some(*base)
             }
-            Self::Majority { .. } => None,
+            Self::Prompted { by, .. } => by.base(),
+            Self::Majority { .. } | Self::Target { .. } => None,
         }
     }
 }
@@ -111,6 +130,8 @@ impl fmt::Display for Subject {
                 adapter.digest().short(),
                 base.short()
             ),
+            Self::Target { target } => target.fmt(f),
+            Self::Prompted { by, strategy } => write!(f, "{by}, {strategy}"),
             Self::Base { base } => write!(f, "base {} as it is", base.short()),
             Self::Centroid { base, dataset } => write!(
                 f,

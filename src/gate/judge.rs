@@ -193,7 +193,7 @@ impl<'a> Judging<'a> {
 
     /// A trained candidate, against one version or exactly the untrained baselines that the policy names.
     fn check_subjects(&mut self) {
-        if self.candidate.subject.baseline_kind().is_some() {
+        if !matches!(self.candidate.subject, Subject::Adapter { .. }) {
             self.say(
                 Code::NotACandidate,
                 format!(
@@ -290,6 +290,7 @@ impl<'a> Judging<'a> {
             | Mismatch::Unknown(_)
             | Mismatch::Duplicate(_)
             | Mismatch::Expected(_) => Code::CasesDiffer,
+            Mismatch::Model(_) => Code::ModelSwitched,
             Mismatch::Contradiction(_) | Mismatch::Graded(_) | Mismatch::Metrics => {
                 Code::ReportInconsistent
             }
@@ -298,6 +299,7 @@ impl<'a> Judging<'a> {
             Code::SuiteDiffers,
             Code::CasesDiffer,
             Code::ReportInconsistent,
+            Code::ModelSwitched,
         ] {
             let of_kind: Vec<String> = mismatches
                 .iter()
@@ -307,6 +309,10 @@ impl<'a> Judging<'a> {
             if !of_kind.is_empty() {
                 self.say(kind, format!("the {arm}'s report: {}", listed(&of_kind)));
             }
+        }
+        if let Some(served) = &report.served {
+            let text = format!("the {arm}'s answers came from the {}", served.target);
+            self.say(Code::AnsweredElsewhere, text);
         }
         if report.repeats() != self.policy.design.repeats {
             let text = format!(

@@ -24,6 +24,8 @@ pub enum Code {
     CasesDiffer,
     /// A report contradicts itself.
     ReportInconsistent,
+    /// Another model than the one asked for answered, or several did.
+    ModelSwitched,
     /// More cases have an error than the policy allows.
     TooManyErrors,
     /// It is not known what the candidate was trained on.
@@ -62,6 +64,8 @@ pub enum Code {
     SliceHarm,
     /// Neither the rule nor harm could be shown.
     Undecided,
+    /// The answers came from outside: retune did not run what they are said to come from.
+    AnsweredElsewhere,
     /// Some cases have an error, within what the policy allows; each counts against the candidate.
     ErrorsCounted,
     /// Contaminated cases were left out of both arms.
@@ -83,6 +87,7 @@ impl Code {
             Self::SuiteDiffers
             | Self::CasesDiffer
             | Self::ReportInconsistent
+            | Self::ModelSwitched
             | Self::TooManyErrors
             | Self::LineageUnknown
             | Self::Contaminated
@@ -101,7 +106,8 @@ impl Code {
             | Self::NotACandidate => Some(Verdict::Invalid),
             Self::Harm | Self::SliceHarm => Some(Verdict::Fail),
             Self::Undecided => Some(Verdict::Inconclusive),
-            Self::ErrorsCounted
+            Self::AnsweredElsewhere
+            | Self::ErrorsCounted
             | Self::ContaminatedExcluded
             | Self::ContaminatedIncluded
             | Self::SmallRegression

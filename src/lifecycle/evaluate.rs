@@ -6,7 +6,8 @@ use crate::base::{BaseError, BaseId, CheckpointError};
 use crate::dataset::{self, DatasetError, DatasetId, Example, SplitName};
 use crate::digest::Digest;
 use crate::eval::{
-    self, Answer, EvalError, Report, ReportId, Subject, Suite, SuiteId, Task as SuiteTask,
+    self, Answer, EvalError, Prompting, Report, ReportId, Strategy, StrategyFile, Subject, Suite,
+    SuiteId, Task as SuiteTask,
 };
 use crate::registry::{RegistryError, ReportEntry, Version};
 use crate::store::{StoreError, TreeId};
@@ -156,6 +157,7 @@ impl EvaluateError {
     /// Whether the asker has to ask for something else.
     pub fn is_usage(&self) -> bool {
         match self {
+            Self::Eval(error) => error.is_usage(),
             Self::UnknownBase(_)
             | Self::NoLabels(_)
             | Self::OtherTask { .. }
@@ -175,6 +177,17 @@ impl EvaluateError {
 pub fn evaluate(
     workspace: &Workspace<'_>,
     suite: &Suite,
+    subject: &Subject,
+) -> Result<Evaluation, EvaluateError> {
+    evaluate_asking(workspace, suite, suite, subject)
+}
+
+/// The same, where the subject is asked in another way than the suite asks: `asked` has its cases, with more before
+/// their questions. The report is about `suite`.
+pub fn evaluate_asking(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    asked: &Suite,
     subject: &Subject,
 ) -> Result<Evaluation, EvaluateError> {
     let id = suite.id()?;
@@ -198,32 +211,47 @@ pub fn evaluate(
     if workspace.act.dry_run {
         return Ok(evaluation(None, true));
     }
-    let (labels, answers) = answer(workspace, suite, subject)?;
+    let (labels, answers) = answer(workspace, asked, subject)?;
     let report = Report::new(suite, subject.clone(), labels, answers)?;
     let report_id = record(workspace, suite, &report)?;
     Ok(evaluation(Some((report_id, report)), true))
 }
 
-/// The newest report of a subject on a suite whose bytes are in the store.
+/// The report of a subject on a suite that a judgement is made from; its bytes are in the store.
 pub fn report_of(
     workspace: &Workspace<'_>,
     suite: &SuiteId,
     subject: &Subject,
 ) -> Result<Option<(ReportId, Report)>, EvaluateError> {
+    let mut reports = reports_of(workspace, suite, subject)?;
+    // Reports of one day have no order among themselves: what was measured from outside says more than what ran here,
+    // and a report in which another model answered says least.
+    reports.sort_by_key(|(_, report)| {
+        let served = report.served.as_ref();
+        let switched = served.is_some_and(|served| served.switched().is_some());
+        (switched, served.is_none())
+    });
+    Ok(reports.into_iter().next())
+}
+
+/// All reports of a subject on a suite whose bytes are in the store, the newest day first.
+pub(super) fn reports_of(
+    workspace: &Workspace<'_>,
+    suite: &SuiteId,
+    subject: &Subject,
+) -> Result<Vec<(ReportId, Report)>, EvaluateError> {
     let entries = workspace
         .tenant()
         .reports()
         .of(&suite.digest(), &subject.digest()?)?;
-    let mut stored = entries
+    let stored = entries
         .iter()
         .filter(|entry| workspace.store.contains(&entry.report));
-    match stored.next() {
-        Some(entry) => {
-            let id = ReportId::from(entry.report);
-            Ok(Some((id, Report::load(&workspace.store, &id)?)))
-        }
-        None => Ok(None),
-    }
+    let load = |entry: &ReportEntry| {
+        let id = ReportId::from(entry.report);
+        Ok((id, Report::load(&workspace.store, &id)?))
+    };
+    stored.map(load).collect()
 }
 
 /// A registered version as what answers.
@@ -237,7 +265,7 @@ pub fn subject_of(version: &Version) -> Subject {
     }
 }
 
-fn record(
+pub(super) fn record(
     workspace: &Workspace<'_>,
     suite: &Suite,
     report: &Report,
@@ -265,6 +293,10 @@ fn answer(
 ) -> Result<(Vec<String>, Vec<Answer>), EvaluateError> {
     match subject {
         Subject::Majority { dataset } => majority(workspace, suite, dataset),
+        Subject::Prompted { by, .. } => answer(workspace, suite, by),
+        Subject::Target { target } => {
+            Err(EvalError::NotAsked(format!("its file is needed to ask the {target} again")).into())
+        }
         #[cfg(feature = "train")]
         Subject::Adapter {
             base, adapter, run, ..
@@ -283,6 +315,30 @@ fn answer(
             Err(EvaluateError::NoModels(Box::new(subject.clone())))
         }
     }
+}
+
+/// A strategy with its dataset known, and the suite as it asks for it.
+pub fn prompted(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    file: &StrategyFile,
+    dataset: Option<DatasetId>,
+) -> Result<(Strategy, Suite), EvaluateError> {
+    let strategy = file.strategy(dataset);
+    let rows = match &strategy.examples {
+        None => Vec::new(),
+        Some(shots) => {
+            let manifest = dataset::load(&workspace.store, &shots.dataset)?;
+            dataset::examples(&workspace.store, &manifest, SplitName::Train)?
+        }
+    };
+    let prompting = Prompting {
+        strategy: &strategy,
+        rows: &rows,
+        documents: file.documents.as_ref().map(|(documents, _)| documents),
+    };
+    let asked = prompting.apply(suite)?;
+    Ok((strategy, asked))
 }
 
 fn majority(

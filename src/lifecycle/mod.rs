@@ -25,6 +25,7 @@ mod policy;
 mod promote;
 mod register;
 mod retrain;
+mod through;
 mod train;
 mod workspace;
 
@@ -35,7 +36,9 @@ pub use dataset::{AddedDataset, DatasetActError, KnownDataset, add_dataset, find
 pub use deadline::{Cause, Deadline, Standing, deadlines, standings};
 pub use difference::{Change, Difference, DifferenceError, Norms, difference};
 pub use doctor::{Ailment, AilmentKind, DoctorError, examine};
-pub use evaluate::{EvaluateError, Evaluation, evaluate, report_of, subject_of};
+pub use evaluate::{
+    EvaluateError, Evaluation, evaluate, evaluate_asking, prompted, report_of, subject_of,
+};
 pub use export::{Drift, ExportError, ExportForm, Exported, export};
 pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge, waiver_of};
@@ -49,6 +52,7 @@ pub use policy::{PolicyError, ProjectPolicy, adopt_policy, policy_of};
 pub use promote::{OtherPolicy, PromoteError, Promotion, promote};
 pub use register::{register, version_of};
 pub use retrain::Retraining;
+pub use through::{Through, evaluate_through};
 pub use train::{
     FromWhere, JobInputs, TrainActError, Trained, TrainedRun, find_trained, job_inputs,
     plan_training, resume, train,

@@ -338,13 +338,22 @@ impl From<InitError> for Failure {
 impl From<EvalError> for Failure {
     fn from(error: EvalError) -> Self {
         let exit = match &error {
-            EvalError::Suite(_) => Exit::Usage,
+            usage if usage.is_usage() => Exit::Usage,
             EvalError::Interrupted => Exit::Interrupted,
             other if other.is_integrity() => Exit::Integrity,
             _ => Exit::Failed,
         };
         match error {
             EvalError::Suite(faults) => Self::from(faults).context("the suite is not valid"),
+            EvalError::Strategy(faults) => Self::from(faults).context("the strategy is not valid"),
+            EvalError::Target(faults) => Self::from(faults).context("the target is not valid"),
+            EvalError::Journal { .. } => {
+                Self::from_error(exit, &error).hint("remove the file to ask everything again")
+            }
+            EvalError::NoKey(ref name) => {
+                let hint = format!("set {name} in the environment of this command");
+                Self::from_error(exit, &error).hint(hint)
+            }
             other => Self::from_error(exit, &other),
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use retune::eval::Circumstances;
 use retune::git::{HookEnvironment, Identity, IdentityError, configured_identity};
 use retune::lifecycle::Workspace;
 use retune::pin::{PROJECT_FILE, Project};
@@ -80,6 +81,18 @@ impl<'a> Session<'a> {
             machine: &self.machine,
             tool: env!("CARGO_PKG_VERSION"),
         })
+    }
+
+    /// Clock, chance, keys and places for asking targets outside.
+    pub(crate) fn circumstances(&self) -> Circumstances<'_> {
+        Circumstances {
+            elapsed: &elapsed,
+            now: &now,
+            seed: seed(),
+            variable: &|name| env::var(name).ok(),
+            folder: self.root.join(".retune"),
+            reporter: self.ui,
+        }
     }
 
     /// The project file; `None` when there is none.
@@ -196,6 +209,12 @@ fn now() -> Timestamp {
             .map_or(0, |d| d.as_secs() as i64)
     };
     Timestamp::from_unix(fixed.unwrap_or_else(clock))
+}
+
+/// Another number in every process, so that many of them do not try again at the same moments.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
 }
 
 /// What training asks of the machine.

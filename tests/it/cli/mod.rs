@@ -16,5 +16,6 @@ pub(crate) mod model;
 mod pin;
 mod scan;
 mod store;
+mod targets;
 #[cfg(feature = "train")]
 mod train;

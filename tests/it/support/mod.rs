@@ -1,5 +1,6 @@
 //! A clean place to run the binary in: own home, cleared environment, fixed time and person.
 
+pub(crate) mod endpoint;
 pub(crate) mod project;
 
 use std::fmt;

@@ -1,8 +1,8 @@
 //! `retune eval`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use retune::eval::{BaselineKind, Subject, Suite};
+use retune::eval::{BaselineKind, StrategyFile, Subject, Suite, Target, TargetFile};
 use retune::lifecycle::{self, Workspace};
 use retune::name::{BaseName, DatasetName, SuiteName};
 use retune::reference::ModelRef;
@@ -20,9 +20,19 @@ Examples:
   retune eval suite.yaml --run 3f9a1c2b7d10
   retune eval suite.yaml --baseline nearest-centroid --dataset tickets --base minilm
   retune eval answers.yaml --base smollm
+  retune eval answers.yaml --target endpoint.yaml
+  retune eval answers.yaml --model support:candidate --target vllm.yaml
+  retune eval answers.yaml --target outputs.jsonl
+  retune eval answers.yaml --base smollm --strategy four-shot.yaml
 
 A report is made once: the same subject on the same suite is not run again. A case that could
-not be answered stays in every number as wrong, and the gate counts it.";
+not be answered stays in every number as wrong, and the gate counts it.
+
+A target is an OpenAI-compatible endpoint, a program, or recorded outputs; with --model or --run
+it is what serves that version. Calls that fail for now are made again by the same command.
+
+Exit codes: 0 a report is there, 13 it is no evidence: answers are missing, more than one case in
+200 has an error, or another model answered than was asked for.";
 
 /// Have a version, or a baseline that needs no training, answer a suite.
 #[derive(Debug, clap::Args)]
@@ -32,13 +42,13 @@ pub(crate) struct Args {
     #[arg(value_name = "SUITE")]
     suite: String,
     /// The version to evaluate; with --baseline, the version whose base and dataset the baseline has
-    #[arg(long, value_name = "REF", required_unless_present_any = ["run", "dataset", "base"])]
+    #[arg(long, value_name = "REF", required_unless_present_any = ["run", "dataset", "base", "target"])]
     model: Option<ModelRef>,
     /// The run whose adapter or model to evaluate, registered or not: its id, or at least 4 digits of its beginning
     #[arg(long, value_name = "ID", conflicts_with_all = ["model", "baseline", "dataset", "base"])]
     run: Option<String>,
     /// Evaluate what needs no training: nearest-centroid, majority, or zero-shot, the base as it is
-    #[arg(long, value_name = "KIND", required_unless_present_any = ["model", "run", "base"])]
+    #[arg(long, value_name = "KIND", required_unless_present_any = ["model", "run", "base", "target"])]
     baseline: Option<BaselineKind>,
     /// The dataset of the baseline: NAME or NAME@VERSION
     #[arg(
@@ -51,6 +61,12 @@ pub(crate) struct Args {
     /// The base of the baseline: NAME or NAME@VERSION; alone, the base as it is answers
     #[arg(long, value_name = "NAME", conflicts_with = "model")]
     base: Option<String>,
+    /// What answers from outside: a target file (YAML) or recorded outputs (JSONL)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "dataset", "base"])]
+    target: Option<PathBuf>,
+    /// What is put before each question: instruction, examples of a training split, passages of documents
+    #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
+    strategy: Option<PathBuf>,
     /// Say whether a report is there already, run nothing
     #[arg(long)]
     dry_run: bool,
@@ -59,10 +75,55 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
     let suite = suite(&workspace, &args.suite)?;
-    let subject = subject(args, &workspace)?;
-    let evaluation = lifecycle::evaluate(&workspace, &suite, &subject)?;
-    session.ui.emit(&Evaluated::new(&suite, &evaluation));
-    Ok(Exit::Done)
+    let file = args.target.as_deref().map(TargetFile::read).transpose()?;
+    let subject = match &file {
+        Some(file) if args.model.is_none() && args.run.is_none() => Subject::Target {
+            target: Box::new(file.target.clone()),
+        },
+        _ => subject(args, &workspace)?,
+    };
+    let (subject, asked) = match &args.strategy {
+        None => (subject, suite.clone()),
+        Some(path) => prompted(&workspace, &suite, subject, file.as_ref(), path)?,
+    };
+    let Some(file) = &file else {
+        let evaluation = lifecycle::evaluate_asking(&workspace, &suite, &asked, &subject)?;
+        return Ok(told(session, &Evaluated::new(&suite, &evaluation)));
+    };
+    let about = session.circumstances();
+    let through = lifecycle::evaluate_through(&workspace, &suite, &asked, &subject, file, &about)?;
+    Ok(told(session, &Evaluated::through(&suite, &through)))
+}
+
+/// The subject asked by a strategy, and the suite as that asks for it.
+fn prompted(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    by: Subject,
+    file: Option<&TargetFile>,
+    path: &Path,
+) -> Result<(Subject, Suite), Failure> {
+    let recorded = |target: &Target| matches!(target, Target::Outputs { .. });
+    if file.is_some_and(|file| recorded(&file.target)) {
+        return Err(Failure::usage(
+            "recorded outputs were asked for already: leave --strategy out",
+        ));
+    }
+    let file = StrategyFile::read(path)?;
+    let examples = file.examples.as_ref();
+    let dataset = examples.map(|examples| named_dataset(workspace, &examples.dataset));
+    let (strategy, asked) = lifecycle::prompted(workspace, suite, &file, dataset.transpose()?)?;
+    let by = Box::new(by);
+    Ok((Subject::Prompted { by, strategy }, asked))
+}
+
+/// A report that is no evidence is shown, and is no success.
+fn told(session: &Session<'_>, evaluated: &Evaluated) -> Exit {
+    session.ui.emit(evaluated);
+    match evaluated.is_evidence() {
+        true => Exit::Done,
+        false => Exit::GateInvalid,
+    }
 }
 
 /// The suite in a file, or the recorded one of this name.
@@ -118,6 +179,13 @@ fn dataset(args: &Args, workspace: &Workspace<'_>) -> Result<retune::dataset::Da
             "which dataset? say --dataset NAME or --model REF",
         ));
     };
+    named_dataset(workspace, text)
+}
+
+fn named_dataset(
+    workspace: &Workspace<'_>,
+    text: &str,
+) -> Result<retune::dataset::DatasetId, Failure> {
     let tenant = workspace.tenant();
     let (name, version) = named::<DatasetName>(text)?;
     let record = match version {

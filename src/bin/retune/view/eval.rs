@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use retune::eval::{CaseResult, LabelReport, ReportMetrics, Subject, Suite, Task};
-use retune::lifecycle::Evaluation;
+use retune::eval::{CaseResult, LabelReport, ReportMetrics, Served, Subject, Suite, Task};
+use retune::lifecycle::{Evaluation, Through};
 use retune::progress::grouped;
 use serde::Serialize;
 
@@ -15,6 +15,9 @@ const WORST: usize = 5;
 const WRONG: usize = 3;
 const SHOWN: usize = 60;
 
+/// One error in so many cases is the most that leaves a report evidence.
+const FEW: u64 = 200;
+
 /// How a subject did on a suite.
 #[derive(Serialize)]
 pub(crate) struct Evaluated {
@@ -25,6 +28,15 @@ pub(crate) struct Evaluated {
     new: bool,
     report: Option<String>,
     metrics: Option<ReportMetrics>,
+    /// Who gave the answers, where that was not a model on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    served: Option<Served>,
+    /// How many answers are missing, so that there is no report yet.
+    #[serde(skip_serializing_if = "is_zero")]
+    unanswered: u64,
+    /// Why the first of them is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
     /// The first cases of a generative suite that went wrong: for people, who find all of them in the report.
     #[serde(skip)]
     wrong: Vec<String>,
@@ -41,6 +53,9 @@ impl Evaluated {
             new: evaluation.new,
             report: report.map(|(id, _)| id.to_string()),
             metrics: report.map(|(_, report)| report.metrics.clone()),
+            served: report.and_then(|(_, report)| report.served.clone()),
+            unanswered: 0,
+            why: None,
             wrong: match (suite.task(), report) {
                 (Task::Generation(_), Some((_, report))) => wrong(&report.cases),
                 _ => Vec::new(),
@@ -49,11 +64,50 @@ impl Evaluated {
     }
 }
 
+impl Evaluated {
+    /// What came of asking a target.
+    pub(crate) fn through(suite: &Suite, through: &Through) -> Self {
+        Self {
+            unanswered: through.unanswered,
+            why: through.why.clone(),
+            ..Self::new(suite, &through.evaluation)
+        }
+    }
+
+    /// Whether a judgement can be made from it: nothing is missing, and what was asked for answered.
+    pub(crate) fn is_evidence(&self) -> bool {
+        let silent = |metrics: &ReportMetrics| metrics.errors * FEW > metrics.n;
+        self.unanswered == 0
+            && !self.metrics.as_ref().is_some_and(silent)
+            && self.switched().is_none()
+    }
+
+    fn switched(&self) -> Option<String> {
+        self.served.as_ref().and_then(Served::switched)
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl View for Evaluated {
     const SCHEMA: &'static str = "retune.eval/1";
 
     fn human(&self, out: &mut dyn Write) -> io::Result<()> {
         let cases = grouped(self.cases);
+        if self.unanswered > 0 {
+            let missing = format!("{} answers are missing", grouped(self.unanswered));
+            writeln!(out, "{}: there is no report yet", styled(BAD, missing))?;
+            writeln!(out, "  subject   {}", self.subject)?;
+            writeln!(out, "  suite     {}, {cases} cases", self.suite_name)?;
+            writeln!(
+                out,
+                "  first     {}",
+                self.why.as_deref().unwrap_or("unknown")
+            )?;
+            return writeln!(out, "the same command asks only for what is missing");
+        }
         let (Some(metrics), Some(report)) = (&self.metrics, &self.report) else {
             writeln!(out, "would evaluate the {}", self.subject)?;
             return writeln!(out, "  suite     {}, {cases} cases", self.suite_name);
@@ -68,6 +122,16 @@ impl View for Evaluated {
         }
         writeln!(out, "  subject   {}", self.subject)?;
         writeln!(out, "  suite     {}, {cases} cases", self.suite_name)?;
+        if let Some(served) = &self.served {
+            writeln!(out, "  answers   from the {}", served.target)?;
+            if served.cached > 0 {
+                let kept = grouped(served.cached);
+                writeln!(out, "  cached    {kept} answers, which have no latency")?;
+            }
+        }
+        if let Some(why) = self.switched() {
+            writeln!(out, "  INVALID   {}", styled(BAD, why))?;
+        }
         if metrics.errors > 0 {
             let errors = format!("{} cases without an answer", grouped(metrics.errors));
             writeln!(out, "  errors    {}", styled(BAD, errors))?;
