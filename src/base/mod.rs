@@ -33,4 +33,4 @@ pub use stored::{
 #[cfg(feature = "train")]
 pub use tokenizer::{Encoding, Piece, Tokenizer, TokenizerError};
 pub use tokenizer_config::TokenizerConfig;
-pub use weights::Weights;
+pub use weights::{MatrixRows, Weights};

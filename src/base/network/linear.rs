@@ -37,6 +37,21 @@ impl Linear {
         }
     }
 
+    /// [`new`](Self::new) of a weight whose rows `read` puts, some at a time, into a row-major matrix.
+    pub(super) fn gather<E: Send>(
+        [outputs, inputs]: [usize; 2],
+        bias: Option<Vec<f32>>,
+        precision: Precision,
+        read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
+    ) -> Result<Self, E> {
+        Ok(Self {
+            inputs,
+            outputs,
+            bias,
+            weight: Panels::gather(outputs, inputs, precision, read)?,
+        })
+    }
+
     /// The bias, where there is one.
     pub(super) fn bias(&self) -> Option<&[f32]> {
         self.bias.as_deref()
