@@ -49,6 +49,9 @@ pub struct Event {
     /// The evidence that a promotion rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Digest>,
+    /// The waiver, where the evidence does not say PASS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiver: Option<Digest>,
     /// Who did it.
     pub actor: Identity,
     /// When.

@@ -293,6 +293,7 @@ impl Tenant<'_> {
             let event = self.event(EventKind::Promote, model, alias, &chain, target, act);
             let event = Event {
                 evidence: Some(proof.evidence),
+                waiver: proof.waiver,
                 reason: reason.map(str::to_owned),
                 ..event
             };
@@ -456,6 +457,7 @@ impl Tenant<'_> {
             from: chain.current().cloned(),
             to,
             evidence: None,
+            waiver: None,
             actor: act.by.clone(),
             at: act.at,
             reason: None,

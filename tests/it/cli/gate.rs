@@ -497,7 +497,10 @@ fn a_waiver_names_people_and_lets_the_alias_move() {
         (&json["verdict"], &json["waiver"]["verdict"]),
         (&"FAIL".into(), &"FAIL".into())
     );
-    env.run(&promote).ok();
+    let moved = env.run(&promote).ok().stdout;
+    assert!(moved.contains("WAIVED"), "{moved}");
+    let log = env.run("model log support:production").ok().stdout;
+    assert!(log.contains("promote, waived"), "{log}");
 }
 
 #[test]

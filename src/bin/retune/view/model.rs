@@ -255,6 +255,7 @@ pub(crate) struct Move {
     at: String,
     actor: String,
     evidence: Option<String>,
+    waiver: Option<String>,
     reason: Option<String>,
 }
 
@@ -287,7 +288,15 @@ impl Move {
             at: event.at.to_string(),
             actor: event.actor.to_string(),
             evidence: event.evidence.map(|id| id.to_string()),
+            waiver: event.waiver.map(|id| id.to_string()),
             reason: event.reason.clone(),
+        }
+    }
+
+    fn what(&self) -> String {
+        match self.waiver {
+            Some(_) => format!("{}, waived", self.kind),
+            None => self.kind.to_owned(),
         }
     }
 }
@@ -302,7 +311,7 @@ impl View for Log {
             .map(|event| {
                 [
                     event.at.clone(),
-                    event.kind.to_owned(),
+                    event.what(),
                     event.to.clone(),
                     event.from.clone().unwrap_or_else(|| "-".to_owned()),
                     event.actor.clone(),
@@ -335,7 +344,11 @@ impl View for Moved {
             None => writeln!(out, "{alias} is {} already", self.version),
             Some(event) => {
                 let was = event.from.as_deref().unwrap_or("nothing");
-                writeln!(out, "{alias} {verb} {} (was {was})", self.version)
+                writeln!(out, "{alias} {verb} {} (was {was})", self.version)?;
+                match event.waiver {
+                    Some(_) => writeln!(out, "  WAIVED: its gate does not say PASS"),
+                    None => Ok(()),
+                }
             }
         }
     }
