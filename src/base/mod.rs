@@ -6,6 +6,7 @@
 pub mod chat;
 mod checkpoint;
 mod config;
+mod device;
 mod error;
 mod lora;
 mod mapped;
@@ -21,6 +22,7 @@ mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use config::{Activation, Config, Family, LayerConfig, Rope};
+pub use device::{Device, ParseDeviceError};
 pub use error::{CheckpointError, LoraError};
 pub use lora::{AdaptedModule, ExcludeModules, Init, LoraSpec, TargetModules};
 pub(crate) use mapped::Mapped;
@@ -33,4 +35,4 @@ pub use stored::{
 #[cfg(feature = "train")]
 pub use tokenizer::{Encoding, Piece, Tokenizer, TokenizerError};
 pub use tokenizer_config::TokenizerConfig;
-pub use weights::Weights;
+pub use weights::{MatrixRows, Weights};

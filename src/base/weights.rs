@@ -1,6 +1,7 @@
 //! Tensors of a checkpoint, by name, as `f32`.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
@@ -25,6 +26,28 @@ struct Entry {
     end: usize,
 }
 
+/// A matrix of a checkpoint, of which rows are read as they are needed.
+#[derive(Debug)]
+pub struct MatrixRows<'a> {
+    name: &'a str,
+    dtype: Dtype,
+    columns: usize,
+    bytes: &'a [u8],
+}
+
+impl MatrixRows<'_> {
+    /// Puts some rows into `out`, row-major `[rows × columns]`; every value must be finite.
+    pub fn read(&self, rows: Range<usize>, out: &mut [f32]) -> Result<(), CheckpointError> {
+        let row = self.columns * width(self.name, self.dtype)?;
+        decode(
+            self.name,
+            self.dtype,
+            &self.bytes[rows.start * row..rows.end * row],
+            out,
+        )
+    }
+}
+
 impl Weights {
     /// Maps every shard and reads the headers; no weight is touched yet.
     pub fn open(checkpoint: &Checkpoint) -> Result<Self, CheckpointError> {
@@ -40,7 +63,22 @@ impl Weights {
 
     /// The tensor `name` as `f32`, in row-major order. Its shape must be `shape`; every value must be finite.
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
-        self.finite(name, self.entry(name, shape)?)
+        self.values(name, self.entry(name, shape)?)
+    }
+
+    /// The matrix `name`, of which nothing is read yet. Its shape must be `shape`.
+    pub fn rows<'a>(
+        &'a self,
+        name: &'a str,
+        shape: [usize; 2],
+    ) -> Result<MatrixRows<'a>, CheckpointError> {
+        let entry = self.entry(name, &shape)?;
+        Ok(MatrixRows {
+            name,
+            dtype: entry.dtype,
+            columns: shape[1],
+            bytes: self.bytes(entry),
+        })
     }
 
     fn entry(&self, name: &str, shape: &[usize]) -> Result<&Entry, CheckpointError> {
@@ -58,13 +96,15 @@ impl Weights {
         })
     }
 
-    fn finite(&self, name: &str, entry: &Entry) -> Result<Vec<f32>, CheckpointError> {
-        let values = self.decode(name, entry)?;
-        if values.iter().all(|value| value.is_finite()) {
-            Ok(values)
-        } else {
-            Err(CheckpointError::NotFinite(name.to_owned()))
-        }
+    fn values(&self, name: &str, entry: &Entry) -> Result<Vec<f32>, CheckpointError> {
+        let bytes = self.bytes(entry);
+        let mut values = vec![0.0; bytes.len() / width(name, entry.dtype)?];
+        decode(name, entry.dtype, bytes, &mut values)?;
+        Ok(values)
+    }
+
+    fn bytes(&self, entry: &Entry) -> &[u8] {
+        &self.shards[entry.shard][entry.start..entry.end]
     }
 
     /// Checks what [`read`](Self::read) checks, and keeps nothing.
@@ -89,7 +129,7 @@ impl Weights {
             shape: Vec::new(),
             ..*entry
         };
-        self.finite(name, &row)
+        self.values(name, &row)
     }
 
     /// Gives back the memory of what was read so far: what was read is a copy.
@@ -126,25 +166,39 @@ impl Weights {
         self.shards.push(map);
         Ok(())
     }
+}
 
-    fn decode(&self, name: &str, entry: &Entry) -> Result<Vec<f32>, CheckpointError> {
-        let bytes = &self.shards[entry.shard][entry.start..entry.end];
-        match entry.dtype {
-            Dtype::F32 => Ok(bytes
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b))
-                .collect()),
-            Dtype::BF16 => Ok(halves(bytes)
-                .map(|h| f32::from_bits(u32::from(h) << 16))
-                .collect()),
-            Dtype::F16 => Ok(halves(bytes).map(from_f16).collect()),
-            other => Err(CheckpointError::Type {
-                name: name.to_owned(),
-                dtype: format!("{other:?}"),
-            }),
-        }
+/// Bytes of one number.
+fn width(name: &str, dtype: Dtype) -> Result<usize, CheckpointError> {
+    match dtype {
+        Dtype::F32 => Ok(4),
+        Dtype::BF16 | Dtype::F16 => Ok(2),
+        other => Err(CheckpointError::Type {
+            name: name.to_owned(),
+            dtype: format!("{other:?}"),
+        }),
+    }
+}
+
+/// Numbers as `f32`, of which each must be finite.
+fn decode(name: &str, dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> Result<(), CheckpointError> {
+    let halves = || bytes.as_chunks::<2>().0.iter();
+    match dtype {
+        Dtype::BF16 => out.iter_mut().zip(halves()).for_each(|(out, b)| {
+            *out = f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16);
+        }),
+        Dtype::F16 => out
+            .iter_mut()
+            .zip(halves())
+            .for_each(|(out, b)| *out = from_f16(u16::from_le_bytes(*b))),
+        _ => out
+            .iter_mut()
+            .zip(bytes.as_chunks::<4>().0)
+            .for_each(|(out, b)| *out = f32::from_le_bytes(*b)),
+    }
+    match out.iter().all(|value| value.is_finite()) {
+        true => Ok(()),
+        false => Err(CheckpointError::NotFinite(name.to_owned())),
     }
 }
 
@@ -167,14 +221,6 @@ fn header(map: &[u8], path: &Path, shard: usize) -> Result<Vec<(String, Entry)>,
         (name, entry)
     });
     Ok(entries.collect())
-}
-
-fn halves(bytes: &[u8]) -> impl Iterator<Item = u16> {
-    bytes
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|b| u16::from_le_bytes(*b))
 }
 
 /// IEEE 754 binary16 to binary32, exactly.
@@ -263,6 +309,10 @@ mod tests {
         assert_eq!(weights.read("x", &[2]).unwrap(), [1.5, -2.0]);
         assert_eq!(weights.read("y", &[1, 2]).unwrap(), [1.5, -2.0]);
         assert_eq!(weights.read("z", &[1]).unwrap(), [1.5]);
+        let mut row = [0.0; 2];
+        let rows = weights.rows("y", [1, 2]).unwrap();
+        rows.read(0..1, &mut row).unwrap();
+        assert_eq!(row, [1.5, -2.0]);
         for (name, shape, says) in [
             ("x", &[1, 2][..], "has shape [2]"),
             ("w", &[1], "no tensor w"),

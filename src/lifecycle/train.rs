@@ -154,6 +154,7 @@ pub fn train(
         inputs.dataset_id,
         inputs.base.manifest.id(),
         adapter,
+        workspace.device,
         workspace.tool,
     )?;
     let config = job.digest().map_err(TrainError::from)?;
@@ -171,7 +172,7 @@ pub fn train(
             RunState::Running(_) => Err(TrainError::Busy(run.id).into()),
             RunState::Interrupted(_) => {
                 check_owner(workspace, run.id, &run.start)?;
-                fit::resume(workspace, &inputs, run.dir.path())
+                fit::resume(workspace, &inputs, workspace.device, run.dir.path())
             }
         },
         None => {
@@ -230,7 +231,11 @@ pub fn resume(workspace: &Workspace<'_>, run: &str) -> Result<Trained, TrainActE
     }
     match found.state {
         RunState::Complete(record) => finish(workspace, found.start, *record),
-        _ => fit::resume(workspace, &inputs, found.dir.path()),
+        _ => {
+            // A run goes on where it began.
+            let device = found.start.device;
+            fit::resume(workspace, &inputs, device, found.dir.path())
+        }
     }
 }
 
@@ -293,6 +298,7 @@ mod fit {
     use std::path::Path;
 
     use super::{JobInputs, TrainActError, Trained, finish};
+    use crate::base::Device;
     use crate::lifecycle::Workspace;
     use crate::train::{self, Inputs, Job, Outcome, Plan};
 
@@ -308,9 +314,14 @@ mod fit {
     pub(super) fn resume(
         workspace: &Workspace<'_>,
         inputs: &JobInputs,
+        device: Device,
         dir: &Path,
     ) -> Result<Trained, TrainActError> {
-        let outcome = train::resume(dir, &of(workspace, inputs), workspace.act.reporter)?;
+        let inputs = Inputs {
+            device,
+            ..of(workspace, inputs)
+        };
+        let outcome = train::resume(dir, &inputs, workspace.act.reporter)?;
         ended(workspace, outcome)
     }
 
@@ -333,6 +344,7 @@ mod fit {
             dataset: &inputs.dataset,
             from: inputs.from.as_ref(),
             tenants: &inputs.tenants,
+            device: workspace.device,
             runs: &workspace.runs,
             tool: workspace.tool,
             machine: workspace.machine,
@@ -355,6 +367,7 @@ mod fit {
     use std::path::Path;
 
     use super::{JobInputs, TrainActError, Trained};
+    use crate::base::Device;
     use crate::lifecycle::Workspace;
     use crate::train::{Job, Plan};
 
@@ -369,6 +382,7 @@ mod fit {
     pub(super) fn resume(
         _: &Workspace<'_>,
         _: &JobInputs,
+        _: Device,
         _: &Path,
     ) -> Result<Trained, TrainActError> {
         Err(TrainActError::NoTraining)

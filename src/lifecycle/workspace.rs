@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::base::Device;
 use crate::name::TenantName;
 use crate::reference::ModelRef;
 use crate::registry::{Act, Registry, RegistryError, Tenant};
@@ -24,6 +25,8 @@ pub struct Workspace<'a> {
     pub act: Act<'a>,
     /// Clock and meters, for training.
     pub machine: &'a Machine<'a>,
+    /// What models run on.
+    pub device: Device,
     /// The tool's version, for records.
     pub tool: &'static str,
 }

@@ -1,5 +1,6 @@
 //! From a trained network to the adapter's files, read back and compared.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::error::TrainError;
@@ -9,9 +10,9 @@ use super::rows::Rows;
 use super::start::RunStart;
 use super::trainer::Inputs;
 use crate::adapter::{Adapter, AdapterConfig, AdapterTask, BaseReference, RetuneRecord};
-use crate::base::LoraSpec;
 use crate::base::chat::ChatTemplate;
 use crate::base::network::Model;
+use crate::base::{Device, LoraSpec};
 use crate::digest::Digest;
 use crate::store::Tree;
 
@@ -107,17 +108,28 @@ fn compare_losses(prepared: &Prepared, written: &Adapter) -> Result<(), TrainErr
 }
 
 /// Whether a model that was read back has the losses of the trained one, bit by bit.
+///
+/// Both run on the processor, where the same numbers give the same bits.
 pub(super) fn compare_models(prepared: &Prepared, again: &Model) -> Result<(), TrainError> {
     let batch = prepared.train.batch(&probes(&prepared.train));
     let bits = |losses: Vec<f32>| losses.into_iter().map(f32::to_bits).collect::<Vec<_>>();
     let (trained, read) = (
-        prepared.model.token_losses(&batch)?,
-        again.token_losses(&batch)?,
+        on_processor(&prepared.model)?.token_losses(&batch)?,
+        on_processor(again)?.token_losses(&batch)?,
     );
     match bits(trained) == bits(read) {
         true => Ok(()),
         false => Err(TrainError::Unfaithful),
     }
+}
+
+fn on_processor(model: &Model) -> Result<Cow<'_, Model>, TrainError> {
+    if model.device().is_cpu() {
+        return Ok(Cow::Borrowed(model));
+    }
+    let mut moved = model.clone();
+    moved.set_device(Device::Cpu)?;
+    Ok(Cow::Owned(moved))
 }
 
 fn probes(rows: &Rows) -> Vec<usize> {

@@ -368,7 +368,10 @@ impl TrainError {
                 use crate::base::network::NetworkError;
                 return matches!(
                     error,
-                    NetworkError::Lora(_) | NetworkError::NoPooler | NetworkError::Task { .. }
+                    NetworkError::Lora(_)
+                        | NetworkError::NoPooler
+                        | NetworkError::NoDevice { .. }
+                        | NetworkError::Task { .. }
                 );
             }
             Self::Rows { .. } => return true,

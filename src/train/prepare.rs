@@ -12,7 +12,7 @@ use super::streams::Streams;
 use super::trainer::Inputs;
 use super::whole;
 use crate::base::chat::ChatTemplate;
-use crate::base::network::{self, Model, NetworkError, Parameter, Setup, Trained};
+use crate::base::network::{self, Model, NetworkError, Parameter, Setup, Trained, check_device};
 use crate::base::{
     self, Checkpoint, Config, Family, LoraSpec, Pooling, Precision, Tokenizer, TokenizerConfig,
 };
@@ -47,6 +47,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared, TrainError> {
     check_kind(job, inputs.dataset.kind)?;
     let evaluation = evaluation(job, inputs.dataset.split(SplitName::Validation).is_some())?;
+    check_device(inputs.device)?;
     let checkpoint = base::open(inputs.store, inputs.base)?;
     let config = Config::parse(&checkpoint.config).map_err(NetworkError::Checkpoint)?;
     let pooling = pooling(job, &config)?;
@@ -72,6 +73,8 @@ pub(super) fn prepare(
         encoder: encoder.as_ref(),
     };
     let splits = reading.splits(evaluation.is_some())?;
+    // A vocabulary in memory is as large as a layer, and the model comes next.
+    drop(tokenizer);
     let streams = Streams::of(job.seed);
     let spec = job.spec();
     let setup = Setup {
@@ -80,6 +83,7 @@ pub(super) fn prepare(
     };
     let mut model = Model::load(&checkpoint, &setup)?;
     model.set_segment(segment(job, &config));
+    model.set_device(inputs.device)?;
     if let Some(beginning) = inputs.from {
         let spec = spec.as_ref().ok_or(TrainError::FromNothing)?;
         let asked = Asked {
@@ -212,11 +216,20 @@ fn pooling(job: &Job, config: &Config) -> Result<Pooling, TrainError> {
     }))
 }
 
-/// Layers that are computed again together: with the root of their number, what is kept at their borders and what is kept
-/// inside one of them are about as much.
+/// Layers that are computed again together: so many that what is kept at all borders and what is kept inside one segment are
+/// about as much.
 fn segment(job: &Job, config: &Config) -> Option<usize> {
-    let root = (config.num_hidden_layers() as f64).sqrt().ceil() as usize;
-    job.gradient_checkpointing.then_some(root)
+    let layers = config.num_hidden_layers();
+    let share = config.hidden_size as f64 / kept_per_token(config) as f64;
+    let size = (layers as f64 * share).sqrt().ceil() as usize;
+    job.gradient_checkpointing
+        .then_some(size.clamp(1, layers.max(1)))
+}
+
+/// Numbers that a layer keeps of a token: inputs and results of attention and feed-forward, twice where a norm or an
+/// activation follows.
+fn kept_per_token(config: &Config) -> usize {
+    10 * config.hidden_size + 3 * config.intermediate_size
 }
 
 /// Whether the job's task can be learned from such rows, and the job does not ask for parts that they have not.
@@ -441,9 +454,8 @@ fn memory(job: &Job, inputs: &Inputs<'_>, config: &Config, trainable: u64, train
     let batch = &lengths[..lengths.len().min(rows.max(1))];
     let tokens: usize = batch.iter().sum();
     let squares: usize = batch.iter().map(|length| length * length).sum();
-    // Kept per token and layer: inputs and results of attention and feed-forward, twice where a norm or an activation
-    // follows; and the attention weights of every head.
-    let per_token = 10 * config.hidden_size + 3 * config.intermediate_size;
+    // Besides, the attention weights of every head.
+    let per_token = kept_per_token(config);
     let heads = config.num_attention_heads * squares;
     let layers = config.num_hidden_layers();
     let kept = match segment(job, config) {

@@ -7,7 +7,7 @@ use super::from::FromAdapter;
 use super::job::Job;
 use super::machine::MachineClass;
 use super::streams::Streams;
-use crate::base::BaseId;
+use crate::base::{BaseId, Device};
 use crate::dataset::DatasetId;
 use crate::digest::Digest;
 use crate::document::canonical;
@@ -41,6 +41,9 @@ pub struct RunStart {
     /// The adapter that it goes on from, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<FromAdapter>,
+    /// What the model is trained on.
+    #[serde(default, skip_serializing_if = "Device::is_cpu")]
+    pub device: Device,
     /// The version of this tool.
     pub tool: String,
     /// The machine on which the run began.
@@ -59,17 +62,20 @@ struct Fingerprint<'a> {
     base: BaseId,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<TreeId>,
+    #[serde(skip_serializing_if = "Device::is_cpu")]
+    device: Device,
     tool: &'a str,
 }
 
 impl Job {
-    /// Two runs with one fingerprint give the same adapter: the digest of job, dataset, base, the adapter that it goes on from, and
-    /// tool version.
+    /// Two runs with one fingerprint give the same adapter: the digest of job, dataset, base, the adapter that it goes on from, device
+    /// and tool version.
     pub fn fingerprint(
         &self,
         dataset: DatasetId,
         base: BaseId,
         from: Option<TreeId>,
+        device: Device,
         tool: &str,
     ) -> Result<Digest, TrainError> {
         let parts = Fingerprint {
@@ -77,6 +83,7 @@ impl Job {
             dataset,
             base,
             from,
+            device,
             tool,
         };
         Ok(Digest::of(&canonical::encode(FINGERPRINT, &parts)?))
@@ -109,6 +116,6 @@ impl RunStart {
     pub fn fingerprint(&self) -> Result<Digest, TrainError> {
         let from = self.from.map(|from| from.adapter);
         self.job
-            .fingerprint(self.dataset, self.base, from, &self.tool)
+            .fingerprint(self.dataset, self.base, from, self.device, &self.tool)
     }
 }

@@ -20,8 +20,8 @@ use super::schedule::Schedule;
 use super::start::{RunId, RunStart};
 use super::streams::Streams;
 use super::whole;
-use crate::base::BaseManifest;
 use crate::base::network::{DropoutKey, Parameter};
+use crate::base::{BaseManifest, Device};
 use crate::dataset::DatasetManifest;
 use crate::digest::Digest;
 use crate::document::Decimal;
@@ -40,6 +40,8 @@ pub struct Inputs<'a> {
     pub dataset: &'a DatasetManifest,
     /// The adapter to go on from, if any.
     pub from: Option<&'a Beginning>,
+    /// What the model is trained on.
+    pub device: Device,
     /// Whose the examples are; none: nobody's in particular.
     pub tenants: &'a [TenantName],
     /// The directory that all runs are in.
@@ -105,6 +107,7 @@ pub fn start(
         tenants: Some(inputs.tenants.to_vec()),
         base: inputs.base.id(),
         from: inputs.from.map(|beginning| beginning.from),
+        device: inputs.device,
         tool: inputs.tool.to_owned(),
         machine: inputs.machine.class.clone(),
         streams: Streams::of(job.seed),
@@ -148,6 +151,11 @@ fn check_unchanged(run: RunId, start: &RunStart, inputs: &Inputs<'_>) -> Result<
             adapter(inputs.from.map(|beginning| beginning.from)),
         ),
         (
+            "device",
+            start.device.to_string(),
+            inputs.device.to_string(),
+        ),
+        (
             "dataset",
             start.dataset.to_string(),
             inputs.dataset.id()?.to_string(),
@@ -177,7 +185,6 @@ struct Trainer<'a> {
     shapes: Vec<Shape>,
     /// By how much each tensor's rate differs from the job's.
     factors: Vec<f64>,
-    weights: Vec<Vec<f32>>,
     optimizer: AdamW,
     best: Option<Vec<Vec<f32>>>,
     state: State,
@@ -223,7 +230,6 @@ impl<'a> Trainer<'a> {
                 checkpoint.first,
                 checkpoint.second,
             ),
-            weights: checkpoint.weights,
             best: checkpoint.best,
             state: checkpoint.state,
             batches: (0, prepared.order.epoch(0)),
@@ -239,7 +245,7 @@ impl<'a> Trainer<'a> {
             log,
             saved,
         };
-        trainer.prepared.model.set_weights(&trainer.weights)?;
+        trainer.prepared.model.set_weights(&checkpoint.weights)?;
         trainer.open_epoch();
         Ok(trainer)
     }
@@ -404,10 +410,10 @@ impl<'a> Trainer<'a> {
         let norm = clip(gradients, self.start.job.max_grad_norm.get());
         let rate = self.rate(step);
         let rates: Vec<f64> = self.factors.iter().map(|factor| rate * factor).collect();
-        self.optimizer.step(&rates, &mut self.weights, gradients);
+        let optimizer = &mut self.optimizer;
         self.prepared
             .model
-            .set_weights(&self.weights)
+            .update_weights(|weights| optimizer.step(&rates, weights, gradients))
             .map_err(|source| TrainError::Step { step, source })?;
         Ok(norm)
     }
@@ -505,7 +511,9 @@ impl<'a> Trainer<'a> {
         if gain {
             state.without_gain = 0;
             state.best = Some(Best { step, scores });
-            self.best = evaluation.load_best.then(|| self.weights.clone());
+            self.best = evaluation
+                .load_best
+                .then(|| self.prepared.model.weights().to_vec());
         }
         self.log.write(&Line::Evaluation {
             step,
@@ -535,7 +543,7 @@ impl<'a> Trainer<'a> {
         let (first, second) = self.optimizer.moments();
         let checkpoint = Checkpoint {
             state: self.state.clone(),
-            weights: self.weights.clone(),
+            weights: self.prepared.model.weights().to_vec(),
             first: first.to_vec(),
             second: second.to_vec(),
             best: self.best.clone(),

@@ -242,6 +242,37 @@ fn recomputed_gradients_are_the_same() {
     });
 }
 
+// A product rounds both of its factors to eight binary digits, each by up to 2⁻⁸ of itself and so by 2⁻⁸/√3 as a rule, and
+// sums in float32. Errors of one product after the other add up like their squares. These models have about fifteen products
+// on the way to the loss and as many on the way back, so √(2·30)·2⁻⁸/√3 ≈ 1.7 % of a gradient's length is to be expected;
+// three times that is allowed. The loss moves by the gradient's share of a change of that size: these have losses of 1 to 6.
+#[test]
+fn bf16_stays_near_f32() {
+    let (of_gradient, of_loss) = (0.05, 0.02);
+    for case in cases() {
+        for dir in directories(&case.join("adapters")) {
+            let step = |precision| {
+                let variant = Variant::held_in(&case, &dir, precision).unwrap();
+                let step = variant.mean_step(&variant.model);
+                (step.loss_sum / variant.labels, step.gradients.concat())
+            };
+            let (exact, rounded) = (step(Precision::F32), step(Precision::Bf16));
+            let loss = (exact.0 - rounded.0).abs();
+            let square = |x: f64| x * x;
+            let pairs = exact.1.iter().zip(&rounded.1);
+            let apart: f64 = pairs
+                .map(|(a, b)| square(f64::from(*a) - f64::from(*b)))
+                .sum();
+            let whole: f64 = exact.1.iter().map(|g| square(f64::from(*g))).sum();
+            let gradient = (apart / whole).sqrt();
+            let what = format!("{}: loss {loss:.1e}, gradient {gradient:.4}", dir.display());
+            assert!(loss <= of_loss && gradient <= of_gradient, "{what}");
+            // Something was rounded.
+            assert!(gradient > 1e-4, "{what}");
+        }
+    }
+}
+
 #[test]
 fn adapters_are_swapped_on_one_base() {
     for case in cases() {
@@ -280,13 +311,20 @@ struct Variant {
 
 impl Variant {
     fn load(case: &Path, dir: &Path) -> Result<Self, String> {
+        Self::held_in(case, dir, Precision::F32)
+    }
+
+    fn held_in(case: &Path, dir: &Path, precision: Precision) -> Result<Self, String> {
         let checkpoint = checkpoint(case, "config.json");
         let of_case = json(&case.join("expected.json"));
         let inputs = Tensors::read(&case.join("expected.safetensors"));
         let expected = Tensors::read(&dir.join("expected.safetensors"));
         let (config, tensors) = adapter(dir);
         let spec = config.spec();
-        let setup = setup(&checkpoint, &of_case, &inputs, Trained::Lora(&spec));
+        let setup = Setup {
+            precision,
+            ..setup(&checkpoint, &of_case, &inputs, Trained::Lora(&spec))
+        };
         let model = Model::load_trained(&checkpoint, &setup, &tensors);
         let batch = inputs.batch(&of_case);
         let labels = batch

@@ -1,6 +1,6 @@
 //! Why a network cannot be built or run.
 
-use crate::base::{CheckpointError, LoraError};
+use crate::base::{CheckpointError, Device, LoraError};
 
 /// A network operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,17 @@ pub enum NetworkError {
         /// Why not.
         why: &'static str,
     },
+    /// A device that this build has no code for.
+    #[error("this build of retune runs on {built}, not on {device}", built = Device::BUILT)]
+    NoDevice {
+        /// What was asked for.
+        device: Device,
+        /// What it needs.
+        feature: &'static str,
+    },
+    /// A device that cannot be opened.
+    #[error("{0} does not answer: there is no such device, or its driver is missing")]
+    Silent(Device),
     /// Sampling settings outside their range.
     #[error("the sampling settings are refused: {0}")]
     Sampling(String),

@@ -1,5 +1,6 @@
 //! Which modules each family has, and what transformers calls them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::body::{
@@ -11,7 +12,7 @@ use super::encoder::EncoderLayer;
 use super::head::Head;
 use super::linear::Linear;
 use super::{NetworkError, Task};
-use crate::base::{Activation, Config, Family, Pooling, Precision, Weights};
+use crate::base::{Activation, CheckpointError, Config, Family, Pooling, Precision, Weights};
 
 /// Reads a checkpoint. Where everything is trained (`frozen` is false), nothing is packed.
 pub(super) fn load(
@@ -288,28 +289,7 @@ impl Layout {
             true => format!("{}{words}", self.source.stem),
             false => "lm_head".to_owned(),
         };
-        let linear = match self.frozen {
-            true => {
-                let weight = self
-                    .source
-                    .read(&format!("{path}.weight"), &[vocab, hidden])?;
-                let linear = Linear::new(&weight, vocab, None, self.precision);
-                Some(Arc::new(linear))
-            }
-            false => None,
-        };
-        self.projections.push(Projection {
-            modules: vec![Module {
-                path,
-                outputs: vocab,
-                bias: false,
-            }],
-            inputs: hidden,
-            transposed: false,
-            role: Role::Vocabulary,
-            linear,
-        });
-        Ok(ProjectionId(self.projections.len() - 1))
+        self.outer(&[(path, vocab)], hidden, false, Role::Vocabulary)
     }
 
     fn label_head(&mut self, labels: usize, pooling: Pooling) -> Loaded<Head> {
@@ -373,10 +353,7 @@ impl Layout {
             Family::Gpt2 => (Some("wpe"), None, None),
             _ => (None, None, None),
         };
-        let mut words = self.table(words, self.config.vocab_size)?;
-        if let (TaskHead::Vocabulary(head), true) = (task, self.config.tie_word_embeddings) {
-            words.rest = TableSource::Tied(*head);
-        }
+        let words = self.words(words, task)?;
         let positions = match positions {
             Some(name) => Some(self.table(name, self.config.max_position_embeddings)?),
             None => None,
@@ -395,6 +372,24 @@ impl Layout {
             types,
             norm,
         })
+    }
+
+    fn words(&self, name: &str, task: &TaskHead) -> Loaded<Table> {
+        let rows = self.config.vocab_size;
+        match task {
+            TaskHead::Vocabulary(head) if self.config.tie_word_embeddings => {
+                // A frozen head has been read and checked.
+                if !self.frozen {
+                    self.table(name, rows)?;
+                }
+                Ok(Table {
+                    path: format!("{}{name}", self.source.stem),
+                    rows,
+                    rest: TableSource::Tied(*head),
+                })
+            }
+            _ => self.table(name, rows),
+        }
     }
 
     fn table(&self, name: &str, rows: usize) -> Loaded<Table> {
@@ -453,26 +448,78 @@ impl Layout {
     }
 
     fn packed(&self, projection: &Projection) -> Loaded<Linear> {
-        let (mut weight, mut bias) = (Vec::new(), Vec::new());
-        let inputs = projection.inputs;
+        let outputs = projection.modules.iter().map(|module| module.outputs).sum();
+        let bias = self.bias(projection)?;
+        let linear = match projection.transposed {
+            true => Linear::new(&self.turned(projection)?, outputs, bias, self.precision),
+            false => self.gathered(projection, outputs, bias)?,
+        };
+        // What was read is held in panels now.
+        self.source.weights.forget();
+        Ok(linear)
+    }
+
+    fn bias(&self, projection: &Projection) -> Loaded<Option<Vec<f32>>> {
+        let mut bias = Vec::new();
+        for module in projection.modules.iter().filter(|module| module.bias) {
+            let name = format!("{}.bias", module.path);
+            bias.extend(self.source.read(&name, &[module.outputs])?);
+        }
+        Ok((!bias.is_empty()).then_some(bias))
+    }
+
+    /// The weight `[outputs × inputs]` of modules whose weights are stored as `[inputs × outputs]`.
+    fn turned(&self, projection: &Projection) -> Loaded<Vec<f32>> {
+        let mut weight = Vec::new();
         for module in &projection.modules {
-            let name = format!("{}.weight", module.path);
-            if projection.transposed {
-                let across = self.source.read(&name, &[inputs, module.outputs])?;
-                for output in 0..module.outputs {
-                    weight.extend(across[output..].iter().step_by(module.outputs));
-                }
-            } else {
-                weight.append(&mut self.source.read(&name, &[module.outputs, inputs])?);
-            }
-            if module.bias {
-                let name = format!("{}.bias", module.path);
-                bias.extend(self.source.read(&name, &[module.outputs])?);
+            let shape = [projection.inputs, module.outputs];
+            let across = self
+                .source
+                .read(&format!("{}.weight", module.path), &shape)?;
+            for output in 0..module.outputs {
+                weight.extend(across[output..].iter().step_by(module.outputs));
             }
         }
-        let outputs = projection.modules.iter().map(|module| module.outputs).sum();
-        let bias = (!bias.is_empty()).then_some(bias);
-        Ok(Linear::new(&weight, outputs, bias, self.precision))
+        Ok(weight)
+    }
+
+    /// A layer whose weights go from the file straight into panels.
+    fn gathered(
+        &self,
+        projection: &Projection,
+        outputs: usize,
+        bias: Option<Vec<f32>>,
+    ) -> Loaded<Linear> {
+        let inputs = projection.inputs;
+        let names = projection.modules.iter().map(|module| {
+            let name = self.source.in_file(&format!("{}.weight", module.path));
+            (name, module.outputs)
+        });
+        let names: Vec<(String, usize)> = names.collect();
+        let (mut parts, mut end) = (Vec::new(), 0);
+        for (name, outputs) in &names {
+            let rows = self.source.weights.rows(name, [*outputs, inputs])?;
+            parts.push((end..end + outputs, rows));
+            end += outputs;
+        }
+        let read = |wanted: Range<usize>, out: &mut [f32]| {
+            for (place, rows) in &parts {
+                let both = wanted.start.max(place.start)..wanted.end.min(place.end);
+                if both.is_empty() {
+                    continue;
+                }
+                let at = (both.start - wanted.start) * inputs;
+                let out = &mut out[at..][..both.len() * inputs];
+                rows.read(both.start - place.start..both.end - place.start, out)?;
+            }
+            Ok::<(), CheckpointError>(())
+        };
+        Ok(Linear::gather(
+            [outputs, inputs],
+            bias,
+            self.precision,
+            read,
+        )?)
     }
 
     /// A norm of the inner model.

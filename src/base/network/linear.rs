@@ -4,7 +4,9 @@
 //! The low-rank product is summed into the same tile as the frozen one, so it costs no pass over the output.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::dropout::Mask;
 use super::product::{
@@ -19,6 +21,8 @@ pub(super) struct Linear {
     pub(super) outputs: usize,
     bias: Option<Vec<f32>>,
     weight: Panels,
+    /// The weight on another device than the processor.
+    sent: OnceLock<(Device, Tensor<2>)>,
 }
 
 impl Linear {
@@ -34,7 +38,38 @@ impl Linear {
             outputs,
             bias,
             weight: Panels::of_weight(weight, outputs, precision),
+            sent: OnceLock::new(),
         }
+    }
+
+    /// The weight `[outputs × inputs]` on another device, to which it is sent once.
+    pub(super) fn on(&self, device: &Device) -> Tensor<2> {
+        let send = || {
+            let rows = (0..self.outputs).flat_map(|output| self.weight.column(output));
+            let shape = [self.outputs, self.inputs];
+            Tensor::from_data(TensorData::new(rows.collect::<Vec<f32>>(), shape), device)
+        };
+        let (there, weight) = self.sent.get_or_init(|| (device.clone(), send()));
+        match there == device {
+            true => weight.clone(),
+            false => send(),
+        }
+    }
+
+    /// [`new`](Self::new) of a weight whose rows `read` puts, some at a time, into a row-major matrix.
+    pub(super) fn gather<E: Send>(
+        [outputs, inputs]: [usize; 2],
+        bias: Option<Vec<f32>>,
+        precision: Precision,
+        read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
+    ) -> Result<Self, E> {
+        Ok(Self {
+            inputs,
+            outputs,
+            bias,
+            weight: Panels::gather(outputs, inputs, precision, read)?,
+            sent: OnceLock::new(),
+        })
     }
 
     /// The bias, where there is one.

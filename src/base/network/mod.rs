@@ -16,6 +16,7 @@ mod attention;
 mod batch;
 mod body;
 mod decoder;
+mod device;
 mod dora;
 mod dropout;
 mod encoder;
@@ -39,8 +40,10 @@ mod random;
 mod reference;
 mod rotation;
 mod simd;
+mod stock;
 
 pub use batch::Batch;
+pub use device::check_device;
 pub use dropout::DropoutKey;
 pub use error::NetworkError;
 pub use generate::{End, Generated, Sampling};

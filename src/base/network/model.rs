@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device as Opened, Tensor};
 
 use super::body::{Body, TaskHead};
 use super::operations::{self, Targets};
 use super::pass::{Pass, numbers};
 use super::plan::{Applied, Origin, Plan};
-use super::{Batch, DropoutKey, NetworkError, head, layout};
-use crate::base::{Checkpoint, Config, LoraSpec, Pooling, Precision, Weights};
+use super::{Batch, DropoutKey, NetworkError, device, head, layout};
+use crate::base::{Checkpoint, Config, Device, LoraSpec, Pooling, Precision, Weights};
 
 /// A model of any family, for one task, optionally with LoRA.
 ///
@@ -26,6 +26,7 @@ pub struct Model {
     values: Vec<Vec<f32>>,
     /// Layers that are recomputed together in training; all layers are kept without it.
     segment: Option<usize>,
+    device: (Device, Opened),
 }
 
 /// What a model is for.
@@ -118,6 +119,7 @@ impl Model {
             plan: Arc::new(plan),
             values,
             segment: None,
+            device: (Device::Cpu, device::open(Device::Cpu)?),
         })
     }
 
@@ -162,6 +164,23 @@ impl Model {
 
     /// Replaces the trained values.
     pub fn set_weights(&mut self, weights: &[Vec<f32>]) -> Result<(), NetworkError> {
+        self.check_weights(weights)?;
+        for (values, new) in self.values.iter_mut().zip(weights) {
+            values.clone_from(new);
+        }
+        Ok(())
+    }
+
+    /// Changes the trained values where they are; with an error they are not to be used any more.
+    pub fn update_weights(
+        &mut self,
+        update: impl FnOnce(&mut [Vec<f32>]),
+    ) -> Result<(), NetworkError> {
+        update(&mut self.values);
+        self.check_weights(&self.values)
+    }
+
+    fn check_weights(&self, weights: &[Vec<f32>]) -> Result<(), NetworkError> {
         if weights.len() != self.parameters().len() {
             let (got, want) = (weights.len(), self.parameters().len());
             return Err(NetworkError::Weights(format!(
@@ -179,7 +198,6 @@ impl Model {
                 return Err(NetworkError::NotFinite(parameter.name.clone()));
             }
         }
-        self.values = weights.to_vec();
         Ok(())
     }
 
@@ -222,6 +240,18 @@ impl Model {
     /// the same gradients for less memory and more time. `None` keeps all.
     pub fn set_segment(&mut self, layers: Option<usize>) {
         self.segment = layers.filter(|layers| *layers > 0);
+    }
+
+    /// Has the model run on another device than the processor. There, everything is computed in f32 by stock operations of
+    /// burn, and sums may have another order each time.
+    pub fn set_device(&mut self, device: Device) -> Result<(), NetworkError> {
+        self.device = (device, device::open(device)?);
+        Ok(())
+    }
+
+    /// What the model runs on.
+    pub fn device(&self) -> Device {
+        self.device.0
     }
 
     /// What the model is for.
@@ -343,7 +373,16 @@ impl Model {
     }
 
     pub(super) fn pass(&self, batch: &Batch, tracked: bool) -> Pass<'_> {
-        Pass::new(&self.body, &self.plan, &self.values, batch, tracked)
+        Pass::new(
+            &self.body,
+            &self.plan,
+            &self.values,
+            batch,
+            match tracked {
+                true => self.device.1.clone().autodiff(),
+                false => self.device.1.clone(),
+            },
+        )
     }
 
     /// The hidden states after the last layer.

@@ -2,6 +2,8 @@
 //!
 //! burn keeps the tensors and the graph; a frozen layer is not a tensor of that graph, so it can never get a gradient,
 //! and nothing below the first adapted layer is tracked.
+//!
+//! All of this is for the processor; on other devices the same operations are composed of burn's own (`stock`).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use super::norms::{self, HeadNorm};
 use super::pointwise::{self, Normalised};
 use super::pooling::{self, Pool};
 use super::rotation::{self, Rotation};
+use super::stock;
 use crate::base::{Activation, Precision};
 
 /// An adapted layer in one forward pass.
@@ -36,17 +39,26 @@ pub(super) struct Site {
 
 /// `x·Wᵀ + b`, frozen.
 pub(super) fn linear(x: Tensor<2>, layer: &Arc<Linear>) -> Tensor<2> {
+    if stock::must_run(&x) {
+        return stock::linear(x, layer);
+    }
     Tensor::from_dispatch(Dispatch::linear(x.into_dispatch(), layer.clone()))
 }
 
 /// `x·Wᵀ + b + s·(x·Aᵀ)·Bᵀ`, the factors trained.
 pub(super) fn lora_linear(x: Tensor<2>, a: Tensor<2>, b: Tensor<2>, site: Arc<Site>) -> Tensor<2> {
+    if stock::must_run(&x) {
+        return stock::lora_linear(x, a, b, &site);
+    }
     let (x, a, b) = (x.into_dispatch(), a.into_dispatch(), b.into_dispatch());
     Tensor::from_dispatch(Dispatch::lora_linear(x, a, b, site))
 }
 
 /// Attention within each sequence; `[tokens × (heads + 2·kv_heads)·size]` to `[tokens × heads·size]`.
 pub(super) fn attention(qkv: Tensor<2>, heads: &Arc<Heads>) -> Tensor<2> {
+    if stock::must_run(&qkv) {
+        return stock::attention(qkv, heads);
+    }
     Tensor::from_dispatch(Dispatch::packed_attention(
         qkv.into_dispatch(),
         heads.clone(),
@@ -55,6 +67,9 @@ pub(super) fn attention(qkv: Tensor<2>, heads: &Arc<Heads>) -> Tensor<2> {
 
 /// Queries and keys turned by their positions; values as they are.
 pub(super) fn rotate(qkv: Tensor<2>, rotation: &Arc<Rotation>) -> Tensor<2> {
+    if stock::must_run(&qkv) {
+        return stock::rotate(qkv, rotation);
+    }
     Tensor::from_dispatch(Dispatch::rotate(qkv.into_dispatch(), rotation.clone()))
 }
 
@@ -65,6 +80,9 @@ pub(super) fn head_norm(
     key: Tensor<2>,
     shape: HeadNorm,
 ) -> Tensor<2> {
+    if stock::must_run(&qkv) {
+        return stock::head_norm(qkv, query, key, shape);
+    }
     let (qkv, query, key) = (
         qkv.into_dispatch(),
         query.into_dispatch(),
@@ -81,6 +99,13 @@ pub(super) fn layer_norm(
     bias: Tensor<2>,
     eps: f32,
 ) -> Tensor<2> {
+    if stock::must_run(&x) {
+        let x = match residual {
+            Some(residual) => x + residual,
+            None => x,
+        };
+        return stock::layer_norm(x, gain, bias, eps);
+    }
     let (x, gain, bias) = (
         x.into_dispatch(),
         gain.into_dispatch(),
@@ -94,6 +119,9 @@ pub(super) fn layer_norm(
 
 /// The root-mean-square norm. The gain is `[1 × width]`.
 pub(super) fn rms_norm(x: Tensor<2>, gain: Tensor<2>, eps: f32) -> Tensor<2> {
+    if stock::must_run(&x) {
+        return stock::rms_norm(x, gain, eps);
+    }
     Tensor::from_dispatch(Dispatch::rms_norm(
         x.into_dispatch(),
         gain.into_dispatch(),
@@ -103,21 +131,33 @@ pub(super) fn rms_norm(x: Tensor<2>, gain: Tensor<2>, eps: f32) -> Tensor<2> {
 
 /// `f(x)` of every element.
 pub(super) fn activate(x: Tensor<2>, activation: Activation) -> Tensor<2> {
+    if stock::must_run(&x) {
+        return stock::activate(x, activation);
+    }
     Tensor::from_dispatch(Dispatch::activated(x.into_dispatch(), activation))
 }
 
 /// `f(a)·b` of rows `a|b`.
 pub(super) fn gated(rows: Tensor<2>, activation: Activation) -> Tensor<2> {
+    if stock::must_run(&rows) {
+        return stock::gated(rows, activation);
+    }
     Tensor::from_dispatch(Dispatch::gated(rows.into_dispatch(), activation))
 }
 
 /// Rows `ids` of the trained table `[vocabulary × width]`.
 pub(super) fn lookup(table: Tensor<2>, ids: Arc<[u32]>) -> Tensor<2> {
+    if stock::must_run(&table) {
+        return stock::lookup(table, &ids);
+    }
     Tensor::from_dispatch(Dispatch::lookup(table.into_dispatch(), ids))
 }
 
 /// One row per sequence.
 pub(super) fn pool(x: Tensor<2>, pool: &Arc<Pool>) -> Tensor<2> {
+    if stock::must_run(&x) {
+        return stock::pool(x, pool);
+    }
     Tensor::from_dispatch(Dispatch::pool(x.into_dispatch(), pool.clone()))
 }
 
@@ -135,6 +175,9 @@ pub(super) fn rows(x: Tensor<2>, rows: Vec<usize>, count: usize) -> Tensor<2> {
 
 /// `x·Wᵀ + b`, weight and bias trained.
 pub(super) fn affine(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    if stock::must_run(&x) {
+        return stock::affine(x, weight, bias);
+    }
     let (x, weight, bias) = (
         x.into_dispatch(),
         weight.into_dispatch(),
@@ -145,6 +188,9 @@ pub(super) fn affine(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor
 
 /// The loss of each row.
 pub(super) fn cross_entropy(logits: Tensor<2>, labels: Arc<[u32]>) -> Tensor<1> {
+    if stock::must_run(&logits) {
+        return stock::cross_entropy(logits, &labels);
+    }
     Tensor::from_dispatch(Dispatch::row_losses(logits.into_dispatch(), labels))
 }
 
@@ -158,6 +204,9 @@ pub(super) struct Targets {
 
 /// The loss of each row under the outputs of a frozen head, whose logits never exist together.
 pub(super) fn head_losses(x: Tensor<2>, head: &Arc<Linear>, targets: &Targets) -> Tensor<1> {
+    if stock::must_run(&x) {
+        return stock::head_losses(x, head, targets);
+    }
     let (head, targets) = (head.clone(), targets.clone());
     Tensor::from_dispatch(Dispatch::head_losses(x.into_dispatch(), head, targets))
 }
@@ -169,6 +218,9 @@ pub(super) fn trained_head_losses(
     targets: &Targets,
     precision: Precision,
 ) -> Tensor<1> {
+    if stock::must_run(&x) {
+        return stock::trained_head_losses(x, weight, targets);
+    }
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     let losses = Dispatch::trained_head_losses(x, weight, targets.clone(), precision);
     Tensor::from_dispatch(losses)

@@ -39,13 +39,13 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// A pass over `batch`. With `tracked`, parameters are leaves of a graph.
+    /// A pass over `batch`. On a device with autodiff, parameters are leaves of a graph.
     pub(super) fn new(
         body: &'a Body,
         plan: &'a Plan,
         values: &'a [Vec<f32>],
         batch: &Batch,
-        tracked: bool,
+        device: Device,
     ) -> Self {
         let spans = batch.offsets.windows(2).map(|pair| Span {
             first: 0,
@@ -55,11 +55,8 @@ impl<'a> Pass<'a> {
             body,
             plan,
             values,
-            device: match tracked {
-                true => Device::flex().autodiff(),
-                false => Device::flex(),
-            },
-            tracked,
+            tracked: device.is_autodiff(),
+            device,
             leaves: RefCell::default(),
             dropout: None,
             spans: spans.collect(),

@@ -39,13 +39,50 @@ impl Panels {
         let inputs = weight.len() / outputs;
         match precision {
             Precision::F32 => Self::of_transposed(weight, outputs, inputs),
-            Precision::Bf16 => Self {
-                numbers: Numbers::Bf16(rounded_panels(weight, outputs, inputs)),
-                depth: inputs,
-                columns: outputs,
-                kept: vec![0..inputs; outputs.div_ceil(WIDTH)],
-            },
+            Precision::Bf16 => {
+                let mut panels = Self::zero_pairs(inputs, outputs);
+                panels.round(weight);
+                panels
+            }
         }
+    }
+
+    /// [`of_weight`](Self::of_weight) with rows from elsewhere, some at a time, so that the weight never exists twice:
+    /// `read` puts those of a range into a row-major matrix.
+    pub(super) fn gather<E: Send>(
+        outputs: usize,
+        inputs: usize,
+        precision: Precision,
+        read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
+    ) -> Result<Self, E> {
+        let mut panels = match precision {
+            Precision::F32 => Self::zeros(inputs, outputs),
+            Precision::Bf16 => Self::zero_pairs(inputs, outputs),
+        };
+        let room = || (vec![0.0; inputs * WIDTH], vec![0.0; inputs * WIDTH]);
+        let rows_of = |panel: usize| panel * WIDTH..outputs.min((panel + 1) * WIDTH);
+        match &mut panels.numbers {
+            Numbers::F32(values) => values
+                .par_chunks_mut((inputs * WIDTH).max(1))
+                .enumerate()
+                .try_for_each_init(room, |(rows, _), (panel, out)| {
+                    let used = rows_of(panel).len();
+                    read(rows_of(panel), &mut rows[..used * inputs])?;
+                    simd::transpose(rows, inputs, used, out);
+                    Ok(())
+                })?,
+            Numbers::Bf16(pairs) => pairs
+                .par_chunks_mut((inputs.div_ceil(2) * WIDTH).max(1))
+                .enumerate()
+                .try_for_each_init(room, |(rows, turned), (panel, out)| {
+                    let used = rows_of(panel).len();
+                    read(rows_of(panel), &mut rows[..used * inputs])?;
+                    simd::transpose(rows, inputs, used, turned);
+                    round_panel(turned, out);
+                    Ok(())
+                })?,
+        }
+        Ok(panels)
     }
 
     /// From the row-major matrix `[depth × columns]`.
@@ -79,6 +116,35 @@ impl Panels {
             columns,
             kept: vec![0..depth; count],
         }
+    }
+
+    /// All zero, in pairs of bf16 numbers.
+    fn zero_pairs(depth: usize, columns: usize) -> Self {
+        let count = columns.div_ceil(WIDTH);
+        Self {
+            numbers: Numbers::Bf16(vec![0; count * depth.div_ceil(2) * WIDTH]),
+            depth,
+            columns,
+            kept: vec![0..depth; count],
+        }
+    }
+
+    /// Fills panels of pairs from the row-major matrix `[columns × depth]`, without a turned copy of the whole.
+    fn round(&mut self, matrix: &[f32]) {
+        let depth = self.depth;
+        let Numbers::Bf16(pairs) = &mut self.numbers else {
+            return;
+        };
+        pairs
+            .par_chunks_mut((depth.div_ceil(2) * WIDTH).max(1))
+            .zip(matrix.par_chunks((depth * WIDTH).max(1)))
+            .for_each_init(
+                || vec![0.0; depth * WIDTH],
+                |turned, (out, rows)| {
+                    simd::transpose(rows, depth, rows.len() / depth, turned);
+                    round_panel(turned, out);
+                },
+            );
     }
 
     /// Sets the elements of row `k` from the first on. Only in panels of `f32`.
@@ -130,25 +196,14 @@ impl Panels {
     }
 }
 
-/// Panels of pairs of the transpose of `weight`, one after the other, so that no copy in `f32` exists as a whole.
-fn rounded_panels(weight: &[f32], columns: usize, depth: usize) -> Vec<u32> {
-    let pairs = depth.div_ceil(2);
-    let mut out = vec![0; columns.div_ceil(WIDTH) * pairs * WIDTH];
-    out.par_chunks_mut((pairs * WIDTH).max(1))
-        .zip(weight.par_chunks((depth * WIDTH).max(1)))
-        .for_each_init(
-            || vec![0.0; depth * WIDTH],
-            |panel, (out, rows)| {
-                simd::transpose(rows, depth, rows.len() / depth, panel);
-                for (out, steps) in out.chunks_exact_mut(WIDTH).zip(panel.chunks(2 * WIDTH)) {
-                    let (even, odd) = steps.split_at(WIDTH);
-                    for (lane, out) in out.iter_mut().enumerate() {
-                        *out = pair(even[lane], odd.get(lane).copied().unwrap_or(0.0));
-                    }
-                }
-            },
-        );
-    out
+/// A panel as pairs of bf16 numbers.
+fn round_panel(panel: &[f32], out: &mut [u32]) {
+    for (out, steps) in out.chunks_exact_mut(WIDTH).zip(panel.chunks(2 * WIDTH)) {
+        let (even, odd) = steps.split_at(WIDTH);
+        for (lane, out) in out.iter_mut().enumerate() {
+            *out = pair(even[lane], odd.get(lane).copied().unwrap_or(0.0));
+        }
+    }
 }
 
 /// Two numbers rounded to bf16, to nearest and ties to even.
@@ -757,6 +812,40 @@ mod tests {
                 sums.collect::<Vec<f32>>(),
                 "{rows} {columns} {depth}"
             );
+        }
+    }
+
+    // Read in pieces or there as a whole: the same elements, and a row that cannot be read is nobody's panel.
+    #[test]
+    fn a_weight_gathered_in_pieces_is_the_weight() {
+        for (columns, depth) in [(1, 1), (33, 7), (100, 40), (64, 33)] {
+            let w = values(columns * depth, 2);
+            for precision in [Precision::F32, Precision::Bf16] {
+                let whole = Panels::of_weight(&w, columns, precision);
+                let read = |rows: Range<usize>, out: &mut [f32]| {
+                    out.copy_from_slice(&w[rows.start * depth..rows.end * depth]);
+                    Ok::<(), usize>(())
+                };
+                let pieces = Panels::gather(columns, depth, precision, read);
+                for j in 0..columns {
+                    let column = pieces.as_ref().map(|panels| panels.column(j));
+                    assert_eq!(column, Ok(whole.column(j)), "{columns} {depth} {j}");
+                    let row = &w[j * depth..][..depth];
+                    let stored = |x: &f32| match precision {
+                        Precision::F32 => *x,
+                        Precision::Bf16 => f32::from_bits(upper(*x)),
+                    };
+                    let want: Vec<f32> = row.iter().map(stored).collect();
+                    assert_eq!(column, Ok(want), "{columns} {depth} {j}");
+                }
+                let failing =
+                    |rows: Range<usize>, _: &mut [f32]| match rows.contains(&(columns - 1)) {
+                        true => Err(columns),
+                        false => Ok(()),
+                    };
+                let failed = Panels::gather(columns, depth, precision, failing);
+                assert_eq!(failed.map(|_| ()), Err(columns));
+            }
         }
     }
 

@@ -76,6 +76,17 @@ impl Rotation {
         rotation
     }
 
+    /// Cosines and sines of each token's angles, `[tokens × pairs]`.
+    pub(super) fn angles(&self) -> (Vec<f32>, Vec<f32>) {
+        let of = |table: &[f32]| {
+            let lines = self.lines.iter().map(|line| line * self.pairs);
+            lines
+                .flat_map(|at| table[at..at + self.pairs].iter().copied())
+                .collect()
+        };
+        (of(&self.cosines), of(&self.sines))
+    }
+
     fn add_lines(&mut self, angles: &[f32], positions: std::ops::Range<usize>, factor: f32) {
         for position in positions {
             for angle in angles {

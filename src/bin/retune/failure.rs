@@ -6,6 +6,8 @@
 use std::error::Error;
 
 use retune::base::BaseError;
+#[cfg(feature = "train")]
+use retune::base::network::NetworkError;
 use retune::dataset::{DatasetError, RowFaults};
 use retune::document::Faults;
 use retune::eval::EvalError;
@@ -549,6 +551,10 @@ fn remedy(error: &TrainError) -> Option<String> {
         TrainError::Duplicates { .. } => {
             Some("take them out, or say max_duplicate_fraction".to_owned())
         }
+        #[cfg(feature = "train")]
+        TrainError::Network(NetworkError::NoDevice { feature, .. }) => Some(format!(
+            "build it with the feature: cargo install --path . --features {feature}"
+        )),
         TrainError::NotARun(_) => Some("see which there are: retune run list".to_owned()),
         _ => None,
     }

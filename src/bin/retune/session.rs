@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use retune::base::Device;
 use retune::eval::Circumstances;
 use retune::git::{HookEnvironment, Identity, IdentityError, configured_identity};
 use retune::lifecycle::Workspace;
@@ -79,6 +80,7 @@ impl<'a> Session<'a> {
             runs: root.join(".retune/runs"),
             act: self.act(dry_run),
             machine: &self.machine,
+            device: Device::Cpu,
             tool: env!("CARGO_PKG_VERSION"),
         })
     }

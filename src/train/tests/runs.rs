@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::support::{Impatient, JOB, Project, complete, job, rows};
+use crate::base::Device;
 use crate::fsio::Lock;
 use crate::progress::Silent;
 use crate::store::StoreError;
@@ -274,7 +275,7 @@ fn runs_are_listed_and_found_by_what_they_were_asked() {
     };
     let dataset = project.dataset.id().unwrap();
     let fingerprint = |tool| {
-        job.fingerprint(dataset, project.base.id(), None, tool)
+        job.fingerprint(dataset, project.base.id(), None, Device::Cpu, tool)
             .unwrap()
     };
     let (same, other) = (fingerprint("1.0.0"), fingerprint("1.0.1"));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::base::{self, BaseManifest};
+use crate::base::{self, BaseManifest, Device};
 use crate::dataset::{self, DatasetManifest, Options, SplitName};
 use crate::document::Source;
 use crate::progress::{Event, Reporter, Silent};
@@ -119,6 +119,7 @@ impl Project {
             base: &self.base,
             dataset: &self.dataset,
             from: self.from.as_ref(),
+            device: Device::Cpu,
             tenants: &[],
             runs: &self.runs(),
             tool: self.tool,

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use insta::assert_snapshot;
+use retune::base::Device;
 use retune::digest::Digest;
 use retune::document::{Decimal, Source};
 use retune::gate;
@@ -438,6 +439,7 @@ pub(crate) fn run(project: &Project) -> Digest {
         tenants: Some(vec![tenant.name().clone()]),
         base: base.id.into(),
         from: None,
+        device: Device::Cpu,
         tool: "0.1.0".to_owned(),
         machine: MachineClass {
             arch: "x86_64".to_owned(),

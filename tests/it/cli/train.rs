@@ -272,6 +272,19 @@ fn faults_name_the_job_file_and_the_way_out() {
         output.stderr.contains("\"q_prj\" matches no module"),
         "{output}"
     );
+    if cfg!(not(any(feature = "cuda", feature = "wgpu"))) {
+        assert_snapshot!(scene.env.run("train job.yaml --device cuda"), @"
+        $ retune train job.yaml --device cuda
+        --- stderr
+        error: cannot train job.yaml
+          caused by: this build of retune runs on cpu, not on cuda
+          hint: build it with the feature: cargo install --path . --features cuda
+        --- exit 2
+        ");
+    }
+    let output = scene.env.run("train job.yaml --device gpu");
+    assert_eq!(output.code, Some(2), "{output}");
+    assert!(output.stderr.contains("write cpu, cuda, wgpu"), "{output}");
     assert_eq!(scene.run(), None);
     assert_snapshot!(scene.env.run("train --resume 12345678"), @"
     $ retune train --resume 12345678

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use retune::base::Device;
 use retune::lifecycle::{self, FromWhere, TrainActError, Trained};
 use retune::reference::ModelRef;
 use retune::train::{Job, Stop};
@@ -26,6 +27,9 @@ and nothing is trained.
 job must say of the adapter what it is: rank, alpha, modules, variant; what differs is named. A
 version becomes the parent of the one that the run is registered as.
 
+A graphics card (--device cuda, --device wgpu) needs a build with that feature. There everything
+is computed in f32, and the same job need not give the same bytes. A run goes on where it began.
+
 Exit codes: 0 trained or found, 2 the job file or the data have faults, 130 interrupted.";
 
 /// Train a LoRA adapter, or every weight, as a job file says.
@@ -41,6 +45,14 @@ pub(crate) struct Args {
     /// Go on from an adapter: a folder that PEFT or retune wrote, or a version such as support:production
     #[arg(long, value_name = "DIR|REF", conflicts_with = "resume")]
     from_adapter: Option<String>,
+    /// What to train on: cpu, cuda[:N] or wgpu[:N], if this build has it
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        default_value = "cpu",
+        conflicts_with = "resume"
+    )]
+    device: Device,
     /// Show rows, tokens, trained parameters, steps and memory, and train nothing
     #[arg(long)]
     dry_run: bool,
@@ -61,7 +73,8 @@ fn from_where(text: &str) -> Result<FromWhere, Failure> {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
-    let workspace = session.workspace(args.dry_run)?;
+    let mut workspace = session.workspace(args.dry_run)?;
+    workspace.device = args.device;
     let trained = match (&args.resume, &args.job) {
         (Some(run), _) => lifecycle::resume(&workspace, run).map_err(|error| {
             Failure::from(error).context(format!("cannot go on with run {run}"))

@@ -236,6 +236,9 @@ impl View for Shown<'_> {
             "  machine     {}, retune {}",
             start.machine, start.tool
         )?;
+        if !start.device.is_cpu() {
+            writeln!(out, "  device      {}", start.device)?;
+        }
         writeln!(out, "  began       {}", start.started_at)?;
         writeln!(
             out,
