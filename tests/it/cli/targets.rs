@@ -156,7 +156,11 @@ fn versions_behind_an_endpoint_are_measured_and_gated() {
     let endpoint = Endpoint::new(|call| match number(call) {
         // An endpoint that repeats the key does not get it into any file.
         7 => Reply::said(&model(call), call.authorization.as_deref().unwrap()),
-        _ => sound(call),
+        // Long enough for others to come meanwhile.
+        _ => Reply {
+            after: Duration::from_millis(40),
+            ..sound(call)
+        },
     });
     let prices =
         "key: {env: MY_KEY}\nprices: {prompt_usd_per_million: 2, output_usd_per_million: 10}\n";
