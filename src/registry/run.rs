@@ -9,6 +9,9 @@ use super::transaction::{Step, Transaction};
 use super::view::{Document, View, stems};
 use crate::digest::Digest;
 
+/// How many hexadecimal digits of its identity a run's file is named by.
+const NAMED: usize = 12;
+
 /// A run in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRun {
@@ -82,7 +85,10 @@ impl Runs<'_> {
         };
         let mut hits = Vec::new();
         for dir in self.months(&view)? {
-            hits.extend(view.documents_where(&dir, means)?);
+            match digits.get(..NAMED).filter(|stem| means(stem)) {
+                Some(stem) => hits.extend(view.document(&dir, stem)?),
+                None => hits.extend(view.documents_where(&dir, means)?),
+            }
         }
         match hits.as_slice() {
             [] => Err(match self.tenant.run_elsewhere(&view, means)? {

@@ -60,6 +60,21 @@ impl View<'_> {
         documents.collect()
     }
 
+    /// The document of this stem in a folder.
+    pub(super) fn document(
+        &self,
+        dir: &str,
+        stem: &str,
+    ) -> Result<Option<Document>, RegistryError> {
+        let path = format!("{dir}/{stem}.json");
+        let found = self.git.object_at(self.commit, &path)?;
+        Ok(found.map(|object| Document {
+            stem: stem.to_owned(),
+            path,
+            object,
+        }))
+    }
+
     /// A document's bytes.
     pub(super) fn load(&self, document: &Document) -> Result<Vec<u8>, RegistryError> {
         Ok(self.git.blob(document.object)?)
