@@ -1,5 +1,5 @@
 //! What others wrote, broken in every way: readers of hostile input give an answer or an error, never a panic, and not
-//! late. The changes are pseudo-random and the same each time; `fuzz/` looks for more of them.
+//! late. The changes are pseudo-random and the same each time.
 
 use std::fs;
 use std::path::Path;
