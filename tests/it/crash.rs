@@ -2,7 +2,7 @@
 //! state after, sound, and the same act can be done again. `RETUNE_KILLS=all` kills at every call, otherwise at
 //! every 23rd. Needs `strace`. And acts that are killed at random moments: a number in `RETUNE_KILLS` says at how many.
 
-#![allow(clippy::print_stderr, clippy::print_stdout)]
+#![allow(clippy::print_stdout)]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::support::Env;
 use crate::support::project::Project;
+use crate::support::{Env, age_killed_lock, has_strace};
 
 const CALLS: &str = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,\
                      unlinkat,mkdir,mkdirat,utimensat,fchmod,fchmodat,chmod,ftruncate";
@@ -28,9 +28,7 @@ const ACTS: [&str; 6] = [
 
 #[test]
 fn an_act_killed_at_any_call_leaves_the_state_before_or_after() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "strace is missing");
-        eprintln!("skipped: strace is missing");
+    if !has_strace() {
         return;
     }
     let all = std::env::var("RETUNE_KILLS").is_ok_and(|kills| kills == "all");
@@ -38,9 +36,7 @@ fn an_act_killed_at_any_call_leaves_the_state_before_or_after() {
     let seed = project.env.root().with_file_name("seed");
     copy(&project.env.root(), &seed);
     for act in ACTS {
-        let version = fs::read_to_string(project.env.path("version")).unwrap();
-        let run = fs::read_to_string(project.env.path("run")).unwrap();
-        let act = act.replace("VERSION", &version).replace("RUN", &run);
+        let act = spelled_out(&project.env, act);
         let (mut points, mut killed) = (0, 0);
         let before = state(&project.env);
         let calls = counted(&project.env, &act);
@@ -62,7 +58,7 @@ fn an_act_killed_at_any_call_leaves_the_state_before_or_after() {
             assert!(!done || found == after, "acknowledged, and lost: {seen}");
             // An act that was done before the kill is not done again: a second rollback would go back further.
             if found != after {
-                project.clear_killed_lock();
+                age_killed_lock(&project.env.root());
                 project.env.run(&act).ok();
                 assert_eq!(state(&project.env), after, "not gone on with: {seen}");
             }
@@ -85,9 +81,8 @@ fn an_act_killed_at_any_time_leaves_the_state_before_or_after() {
     let env = &project.env;
     let seed = env.root().with_file_name("seed");
     copy(&env.root(), &seed);
-    let words = ["version", "run"].map(|file| fs::read_to_string(env.path(file)).unwrap());
     let acts = ACTS.map(|act| {
-        let act = act.replace("VERSION", &words[0]).replace("RUN", &words[1]);
+        let act = spelled_out(env, act);
         let before = state(env);
         let began = Instant::now();
         env.run(&act).ok();
@@ -124,7 +119,7 @@ fn an_act_killed_at_any_time_leaves_the_state_before_or_after() {
         assert!(!done || found == *after, "acknowledged, and lost: {seen}");
         if found != *after {
             halfway += u32::from(found != *before);
-            project.clear_killed_lock();
+            age_killed_lock(&project.env.root());
             let began = Instant::now();
             env.run(act).ok();
             slowest = slowest.max(began.elapsed());
@@ -141,9 +136,7 @@ fn an_act_killed_at_any_time_leaves_the_state_before_or_after() {
 /// Broken and full disks: a call that fails is an error, never a half-done act, and the same act works afterwards.
 #[test]
 fn an_act_whose_call_fails_leaves_the_state_before_or_after() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "strace is missing");
-        eprintln!("skipped: strace is missing");
+    if !has_strace() {
         return;
     }
     let all = std::env::var("RETUNE_KILLS").is_ok_and(|kills| kills == "all");
@@ -152,9 +145,7 @@ fn an_act_whose_call_fails_leaves_the_state_before_or_after() {
     copy(&project.env.root(), &seed);
     let mut failed = 0;
     for act in ACTS.iter().filter(|act| !act.starts_with("migration")) {
-        let words =
-            ["version", "run"].map(|file| fs::read_to_string(project.env.path(file)).unwrap());
-        let act = act.replace("VERSION", &words[0]).replace("RUN", &words[1]);
+        let act = spelled_out(&project.env, act);
         let before = state(&project.env);
         let calls = counted(&project.env, &act);
         let after = state(&project.env);
@@ -186,7 +177,7 @@ fn an_act_whose_call_fails_leaves_the_state_before_or_after() {
             failed += 1;
             assert!(said.contains("error:"), "{seen}");
             if found != after {
-                project.clear_killed_lock();
+                age_killed_lock(&project.env.root());
                 project.env.run(&act).ok();
                 assert_eq!(state(&project.env), after, "not gone on with: {seen}");
             }
@@ -230,6 +221,13 @@ fn start() -> Project {
         }
     }
     project
+}
+
+/// An act with the version and the run of [`start`].
+fn spelled_out(env: &Env, act: &str) -> String {
+    let word = |file: &str| fs::read_to_string(env.path(file)).unwrap();
+    act.replace("VERSION", &word("version"))
+        .replace("RUN", &word("run"))
 }
 
 /// Replaces a directory by a copy of another one, times included.

@@ -2,32 +2,19 @@
 //! tenants add 4 datasets each; otherwise there are few. Each is done a second time where the advisory lock of the
 //! registry helps nobody: `strace` makes taking it succeed without taking it.
 
-#![allow(clippy::print_stderr, clippy::print_stdout)]
+#![allow(clippy::print_stdout)]
 
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::Env;
 use crate::support::project::Project;
+use crate::support::{Env, has_strace};
 
 fn is_full() -> bool {
     std::env::var("RETUNE_RACE").is_ok_and(|size| size == "full")
-}
-
-/// Whether `strace` is there; without it nothing is tested, which is an error where `CI` is set.
-fn has_strace() -> bool {
-    let found = Command::new("strace").arg("-V").output().is_ok();
-    assert!(
-        found || std::env::var_os("CI").is_none(),
-        "strace is missing"
-    );
-    if !found {
-        eprintln!("skipped: strace is missing");
-    }
-    found
 }
 
 /// Runs `retune`; where the lock is `open`, everybody gets it at once. Gives the exit code and what was printed.

@@ -1,13 +1,13 @@
 //! The registry under processes that write at once, and under processes that are killed.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::process::Stdio;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use retune::registry::Version;
 
+use crate::support::age_killed_lock;
 use crate::support::project::Project;
 
 const ROUNDS: u32 = 60;
@@ -92,12 +92,7 @@ fn a_killed_writer_leaves_the_state_before_or_after() {
         moved_yet_killed += u32::from(moved && !acknowledged);
         project.env.run("model verify").ok();
         if lock.exists() {
-            File::options()
-                .write(true)
-                .open(&lock)
-                .unwrap()
-                .set_modified(SystemTime::now() - Duration::from_secs(61))
-                .unwrap();
+            age_killed_lock(&project.env.root());
             let other = elsewhere(&project, &versions);
             let output = project
                 .env

@@ -12,6 +12,29 @@ use tempfile::TempDir;
 /// 2026-11-23T09:30:00Z.
 const NOW: &str = "1795426200";
 
+/// Whether `strace` is there; without it nothing is tested, which is an error where `CI` is set.
+#[allow(clippy::print_stderr)]
+pub(crate) fn has_strace() -> bool {
+    let found = Command::new("strace").arg("-V").output().is_ok();
+    assert!(
+        found || std::env::var_os("CI").is_none(),
+        "strace is missing"
+    );
+    if !found {
+        eprintln!("skipped: strace is missing");
+    }
+    found
+}
+
+/// Makes the lock of a killed writer of a project old enough to be cleared by the next one.
+pub(crate) fn age_killed_lock(project: &Path) {
+    let lock = project.join(".retune/registry/refs/heads/main.lock");
+    if let Ok(file) = std::fs::File::options().write(true).open(lock) {
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(61);
+        file.set_modified(old).unwrap();
+    }
+}
+
 /// A temporary project directory, and the way to run `retune` and other programs in it.
 pub(crate) struct Env {
     dir: TempDir,

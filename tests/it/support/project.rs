@@ -66,15 +66,6 @@ impl Project {
         self.registry.tenant(&self.tenant)
     }
 
-    /// Makes the lock of a killed writer old enough to be cleared by the next one.
-    pub(crate) fn clear_killed_lock(&self) {
-        let lock = self.env.path(".retune/registry/refs/heads/main.lock");
-        if let Ok(file) = std::fs::File::options().write(true).open(lock) {
-            let old = std::time::SystemTime::now() - std::time::Duration::from_secs(61);
-            file.set_modified(old).unwrap();
-        }
-    }
-
     pub(crate) fn act(&self) -> Act<'_> {
         Act {
             by: &self.by,
