@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::cli::{base::tiny_base, model};
+use crate::cli::{base::tiny_base, model, model::JOB};
 use crate::support::project::Project;
 use crate::support::{Env, Output};
 
@@ -416,21 +416,6 @@ fn a_run_stays_with_the_tenant_of_its_data() {
     let refused = env.run("train job.yaml --dry-run");
     assert_eq!(refused.code, Some(14), "{refused}");
 }
-
-const JOB: &str = "\
-version: 1
-kind: TrainJob
-name: tickets
-base: tiny
-dataset: tickets
-task: seq_cls
-sequence_len: 16
-micro_batch_size: 1
-num_epochs: 1
-seed: 11
-lora: {r: 2, alpha: 4, dropout: 0}
-optimizer: {learning_rate: 1.0e-3}
-";
 
 const SUITE: &str = "\
 version: 1

@@ -402,7 +402,8 @@ fn an_export_is_checked_byte_by_byte() {
     ");
 }
 
-const JOB: &str = "\
+/// A training job of `tiny` on `tickets`.
+pub(crate) const JOB: &str = "\
 version: 1
 kind: TrainJob
 name: tickets

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::thread;
 
+use retune::registry::Version;
 use serde_json::Value;
 
 use crate::support::project::Project;
@@ -103,23 +104,30 @@ fn what_was_registered_in_two_clones_is_in_both() {
     );
 }
 
-/// Two promotions of one alias always collide; the second one is told, and nothing of it is lost.
-#[test]
-fn of_two_promotions_of_one_alias_the_second_is_told() {
-    let (ana, ben, hub) = team();
-    let sync = format!("sync {hub}");
+/// Where production was, and where each moves it on their own.
+fn two_promotions(ana: &Project, ben: &Project) -> [Version; 3] {
     let first = ana
         .tenant()
         .resolve(&"support:production".parse().unwrap())
         .unwrap();
-    let (two, three) = (ana.version("2"), ben.version("3"));
-    for (project, version) in [(&ana, &two), (&ben, &three)] {
+    let versions = [ana.version("2"), ben.version("3")];
+    for (project, version) in [ana, ben].into_iter().zip(&versions) {
         project.judge(version, Some(&first), [0..1, 0..1]);
         project
             .env
             .run(&format!("model promote {version} --to production"))
             .ok();
     }
+    let [two, three] = versions;
+    [first, two, three]
+}
+
+/// Two promotions of one alias always collide; the second one is told, and nothing of it is lost.
+#[test]
+fn of_two_promotions_of_one_alias_the_second_is_told() {
+    let (ana, ben, hub) = team();
+    let sync = format!("sync {hub}");
+    let [_, two, three] = two_promotions(&ana, &ben);
     ana.env.run(&sync).ok();
     let before = (head(&ben.env), head(&ana.env));
     let told = ben.env.run(&sync);
@@ -176,18 +184,7 @@ fn of_two_promotions_of_one_alias_the_second_is_told() {
 fn a_fork_is_told_until_it_is_settled() {
     let (ana, ben, hub) = team();
     let sync = format!("sync {hub}");
-    let first = ana
-        .tenant()
-        .resolve(&"support:production".parse().unwrap())
-        .unwrap();
-    let (two, three) = (ana.version("2"), ben.version("3"));
-    for (project, version) in [(&ana, &two), (&ben, &three)] {
-        project.judge(version, Some(&first), [0..1, 0..1]);
-        project
-            .env
-            .run(&format!("model promote {version} --to production"))
-            .ok();
-    }
+    let [first, _, three] = two_promotions(&ana, &ben);
     ana.env.run(&sync).ok();
     merge_by_hand(&ben, &hub);
     let told = ana.env.run(&sync);
