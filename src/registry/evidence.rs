@@ -3,15 +3,14 @@
 use super::act::Act;
 use super::error::RegistryError;
 use super::layout;
-use super::record::check_size;
+use super::record::checked;
 use super::tenant::{Added, Tenant};
 use super::transaction::{Step, Transaction};
 use super::version::Version;
 use super::view::{View, damaged};
 use crate::digest::Digest;
-use crate::document::canonical;
 
-const SCHEMA: &str = "retune.evidence/1";
+pub(super) const SCHEMA: &str = "retune.evidence/1";
 
 /// Evidence in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +29,7 @@ impl Tenant<'_> {
         document: &[u8],
         act: &Act<'_>,
     ) -> Result<Added<EvidenceRecord>, RegistryError> {
-        check_size("evidence", document)?;
-        let whole = canonical::decode::<serde_json::Map<String, serde_json::Value>>;
-        whole(SCHEMA, document).map_err(|source| RegistryError::Refused {
-            what: "evidence",
-            source,
-        })?;
-        let id = Digest::of(document);
+        let id = checked("evidence", SCHEMA, document)?;
         let model = &version.manifest.model;
         self.registry.transact(act, |view| {
             view.require_tenant(&self.name)?;

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::act::Act;
 use super::error::RegistryError;
+use super::evidence;
 use super::layout;
-use super::record::check_size;
+use super::record::checked;
 use super::tenant::Tenant;
 use super::transaction::{Step, Transaction};
 use super::version::Version;
@@ -58,12 +59,12 @@ impl Tenant<'_> {
         spent: &Spent,
         act: &Act<'_>,
     ) -> Result<Entered, RegistryError> {
-        check_size("evidence", evidence)?;
-        let refused = |what| move |source| RegistryError::Refused { what, source };
-        let entry = canonical::encode(SCHEMA, spent).map_err(refused("decision"))?;
-        let whole = canonical::decode::<serde_json::Map<String, serde_json::Value>>;
-        whole("retune.evidence/1", evidence).map_err(refused("evidence"))?;
-        let id = Digest::of(evidence);
+        let id = checked("evidence", evidence::SCHEMA, evidence)?;
+        let entry = canonical::encode(SCHEMA, spent);
+        let entry = entry.map_err(|source| RegistryError::Refused {
+            what: "decision",
+            source,
+        })?;
         let model = &version.manifest.model;
         self.registry.transact(act, |view| {
             view.require_tenant(&self.name)?;

@@ -298,6 +298,18 @@ pub(super) fn check_size(what: &'static str, document: &[u8]) -> Result<(), Regi
     })
 }
 
+/// The digest of a document that is of the schema and not too large.
+pub(super) fn checked(
+    what: &'static str,
+    schema: &str,
+    document: &[u8],
+) -> Result<Digest, RegistryError> {
+    check_size(what, document)?;
+    canonical::decode::<serde_json::Map<String, serde_json::Value>>(schema, document)
+        .map_err(|source| RegistryError::Refused { what, source })?;
+    Ok(Digest::of(document))
+}
+
 /// The `<YYYYMMDD>-<12 hex>` documents of a folder: later days first, within a day as they came in.
 pub(super) fn newest_day_first(view: &View<'_>, dir: &str) -> Result<Vec<Document>, RegistryError> {
     let mut ordered = view.newest_first(dir, view.documents(dir)?)?;

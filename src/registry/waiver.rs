@@ -3,13 +3,12 @@
 use super::act::Act;
 use super::error::RegistryError;
 use super::layout;
-use super::record::check_size;
+use super::record::checked;
 use super::tenant::{Added, Tenant};
 use super::transaction::{Step, Transaction};
 use super::version::Version;
 use super::view::damaged;
 use crate::digest::Digest;
-use crate::document::canonical;
 
 const SCHEMA: &str = "retune.waiver/1";
 
@@ -21,13 +20,7 @@ impl Tenant<'_> {
         document: &[u8],
         act: &Act<'_>,
     ) -> Result<Added<Digest>, RegistryError> {
-        check_size("waiver", document)?;
-        let whole = canonical::decode::<serde_json::Map<String, serde_json::Value>>;
-        whole(SCHEMA, document).map_err(|source| RegistryError::Refused {
-            what: "waiver",
-            source,
-        })?;
-        let id = Digest::of(document);
+        let id = checked("waiver", SCHEMA, document)?;
         let model = &version.manifest.model;
         self.registry.transact(act, |view| {
             view.require_tenant(&self.name)?;
