@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::activation::{gelu, log_softmax, relu, silu, softmax};
+use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::Batch;
@@ -18,6 +18,7 @@ use super::operations::{self, Site};
 use super::pooling::Pool;
 use super::random::uniform;
 use super::rotation::{Rotation, Span};
+use super::stock;
 use crate::base::{Activation, Pooling, Precision, Rope};
 
 /// Three sequences of different lengths.
@@ -324,21 +325,6 @@ fn rotations() {
     );
 }
 
-/// The definition of an activation in stock operations.
-fn stock_activation(x: Tensor<2>, activation: Activation) -> Tensor<2> {
-    match activation {
-        Activation::Silu => silu(x),
-        Activation::Gelu => gelu(x),
-        Activation::GeluTanh => {
-            let cube = x.clone().powf_scalar(3.0).mul_scalar(0.044_715);
-            let inner = (x.clone() + cube).mul_scalar((2.0 / std::f64::consts::PI).sqrt());
-            x.mul_scalar(0.5) * inner.tanh().add_scalar(1.0)
-        }
-        Activation::Relu => relu(x),
-        Activation::Tanh => x.tanh(),
-    }
-}
-
 #[test]
 fn activations_alone_and_as_gates() {
     for activation in [
@@ -352,14 +338,14 @@ fn activations_alone_and_as_gates() {
         compare(
             [leaf("x", [TOKENS, 45])],
             |[x]| operations::activate(wide(x), activation),
-            |[x]| stock_activation(wide(x), activation),
+            |[x]| stock::activate(wide(x), activation),
         );
         compare(
             [leaf("x", [TOKENS, 42])],
             |[x]| operations::gated(wide(x), activation),
             |[x]| {
                 let x = wide(x);
-                let gate = stock_activation(x.clone().narrow(1, 0, 21), activation);
+                let gate = stock::activate(x.clone().narrow(1, 0, 21), activation);
                 gate * x.narrow(1, 21, 21)
             },
         );
