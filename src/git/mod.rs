@@ -17,6 +17,7 @@ mod remote;
 mod replay;
 mod repository;
 mod take;
+mod writer;
 
 #[cfg(test)]
 mod tests;

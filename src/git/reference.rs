@@ -10,6 +10,7 @@ use git2::ErrorCode;
 use super::commit::CommitId;
 use super::error::{Doing, GitError};
 use super::repository::Repository;
+use super::writer;
 use crate::fsio::{self, Context, Lock};
 
 /// What came of moving a reference.
@@ -41,6 +42,11 @@ impl Repository {
         new: CommitId,
         why: &str,
     ) -> Result<Advance, GitError> {
+        // The note of a writer that may have been killed stays until its lock file is gone.
+        if self.lock_of(reference).exists() {
+            return Ok(Advance::Held);
+        }
+        writer::note(self.git_dir(), reference, new)?;
         let moved = match old {
             Some(old) => self
                 .inner
@@ -57,20 +63,27 @@ impl Repository {
         }
     }
 
-    /// A reference's lock file that is older than `age`: its writer was killed. The age is measured on the file
-    /// system's clock, against a file written now.
+    /// A reference's lock file whose writer was killed: it ended and left the commit that it was about to point to, or
+    /// nothing is known of it and the file is older than `age`. The age is measured on the file system's clock,
+    /// against a file written now.
     pub fn stale_lock(&self, reference: &str, age: Duration) -> Result<Option<PathBuf>, GitError> {
-        let path = self.git_dir().join(format!("{reference}.lock"));
+        let path = self.lock_of(reference);
         let modified = match fs::metadata(&path).and_then(|meta| meta.modified()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.doing("look at", &path)?,
         };
         let now = fsio::now_in(self.git_dir())?;
-        let elapsed = now.duration_since(modified);
-        Ok(elapsed.is_ok_and(|elapsed| elapsed > age).then_some(path))
+        let elapsed = now.duration_since(modified).unwrap_or_default();
+        let killed =
+            elapsed > age || writer::was_killed(self.git_dir(), reference, &path, elapsed)?;
+        Ok(killed.then_some(path))
     }
 
-    /// Removes a reference's lock file that is older than `age`.
+    fn lock_of(&self, reference: &str) -> PathBuf {
+        self.git_dir().join(format!("{reference}.lock"))
+    }
+
+    /// Removes the lock file of a reference whose writer was killed, as [`stale_lock`](Self::stale_lock) knows it.
     ///
     /// Only the holder of the caller's own lock (`_own`) may do this, so that two processes do not clear
     /// each other's. Returns the path that was removed.

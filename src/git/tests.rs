@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -149,6 +149,41 @@ fn a_killed_writers_lock_is_cleared_only_when_old() {
         repo.advance(MAIN, Some(one), two, "x").unwrap(),
         Advance::Done
     );
+}
+
+/// The lock file of a writer that wrote this note, with this content, and what is thought of it at once.
+fn lock_left(note: &str, content: &str) -> Option<PathBuf> {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = bare(dir.path());
+    let one = commit(&repo, None, &[("a", "1")]);
+    repo.advance(MAIN, None, one, "x").unwrap();
+    let own = Lock::exclusive(&repo.git_dir().join("own.lock")).unwrap();
+    fs::write(repo.git_dir().join("retune.writer"), note).unwrap();
+    let lock = repo.git_dir().join("refs/heads/main.lock");
+    fs::write(&lock, content).unwrap();
+    let cleared = repo.clear_stale_lock(MAIN, Duration::from_secs(60), &own);
+    assert_eq!(lock.exists(), cleared.as_ref().unwrap().is_none());
+    cleared.unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_lock_of_a_writer_that_is_known_to_be_dead_is_cleared_at_once() {
+    let own = crate::process::Identity::own().unwrap().to_string();
+    let dead = format!("{}/1", own.rsplit_once('/').unwrap().0);
+    let new = "5b1d".repeat(10);
+    let note = |process: &str| format!("{process} {MAIN} {new}\n");
+    assert!(lock_left(&note(&dead), &new).is_some());
+    assert!(lock_left(&note(&dead), &new[..7]).is_some(), "half written");
+    for (why, note, content) in [
+        ("it is at work", note(&own), &*new),
+        ("another program made it", note(&dead), &*"0".repeat(40)),
+        ("it was made just now", note(&dead), ""),
+        ("another reference's", format!("{dead} refs/heads/x {new}"), &*new),
+        ("half a note", dead.clone(), &*new),
+    ] {
+        assert_eq!(lock_left(&note, content), None, "{why}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::progress::Event;
 /// How often a lost compare-and-swap is repeated before giving up: some seconds in all.
 pub(super) const ATTEMPTS: u32 = 40;
 
-/// A writer that holds the branch's lock file this long was killed.
+/// A writer of whom nothing is known, and who holds the branch's lock file this long, was killed.
 const STALE: Duration = Duration::from_secs(60);
 
 /// What one look at the registry decides to do.
@@ -182,7 +182,7 @@ impl Registry {
             act.reporter.report(&Event::Warning(&note));
         }
         Ok(format!(
-            "{}.lock is held; if its writer was killed, it is cleared once it is {} s old",
+            "{}.lock is held; if whoever made it was killed, it is cleared once it is {} s old",
             layout::REFERENCE,
             STALE.as_secs()
         ))

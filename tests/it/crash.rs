@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::project::Project;
-use crate::support::{Env, age_killed_lock, has_strace};
+use crate::support::{Env, has_strace};
 
 const CALLS: &str = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,\
                      unlinkat,mkdir,mkdirat,utimensat,fchmod,fchmodat,chmod,ftruncate";
@@ -58,7 +58,6 @@ fn an_act_killed_at_any_call_leaves_the_state_before_or_after() {
             assert!(!done || found == after, "acknowledged, and lost: {seen}");
             // An act that was done before the kill is not done again: a second rollback would go back further.
             if found != after {
-                age_killed_lock(&project.env.root());
                 project.env.run(&act).ok();
                 assert_eq!(state(&project.env), after, "not gone on with: {seen}");
             }
@@ -119,7 +118,6 @@ fn an_act_killed_at_any_time_leaves_the_state_before_or_after() {
         assert!(!done || found == *after, "acknowledged, and lost: {seen}");
         if found != *after {
             halfway += u32::from(found != *before);
-            age_killed_lock(&project.env.root());
             let began = Instant::now();
             env.run(act).ok();
             slowest = slowest.max(began.elapsed());
@@ -177,7 +175,6 @@ fn an_act_whose_call_fails_leaves_the_state_before_or_after() {
             failed += 1;
             assert!(said.contains("error:"), "{seen}");
             if found != after {
-                age_killed_lock(&project.env.root());
                 project.env.run(&act).ok();
                 assert_eq!(state(&project.env), after, "not gone on with: {seen}");
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::{Env, age_killed_lock};
+use crate::support::Env;
 
 /// How often the crash test kills, unless `RETUNE_KILLS` says.
 const KILLS: u32 = 8;
@@ -173,7 +173,6 @@ fn kills_lose_nothing_and_change_nothing() {
             }
         }
     }
-    age_killed_lock(&project);
     assert_eq!(adapter(&env, &stormy), expected);
 }
 

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use retune::registry::Version;
 
-use crate::support::age_killed_lock;
 use crate::support::project::Project;
 
 const ROUNDS: u32 = 60;
@@ -92,7 +91,6 @@ fn a_killed_writer_leaves_the_state_before_or_after() {
         moved_yet_killed += u32::from(moved && !acknowledged);
         project.env.run("model verify").ok();
         if lock.exists() {
-            age_killed_lock(&project.env.root());
             let other = elsewhere(&project, &versions);
             let output = project
                 .env

@@ -5,7 +5,6 @@ use std::time::Instant;
 use insta::assert_snapshot;
 use retune::registry::Version;
 
-use crate::support::age_killed_lock;
 use crate::support::project::Project;
 
 /// One version in production and as canary, and a second one that passed its gate against it.
@@ -235,7 +234,6 @@ fn a_killed_migration_goes_on() {
             }
         }
         whole = whole.or(Some(start.elapsed()));
-        age_killed_lock(&project.env.root());
         project.env.run("model verify").ok();
         let end = project.env.run(&apply).ok();
         assert!(end.stdout.contains("completed"), "{end}");

@@ -26,15 +26,6 @@ pub(crate) fn has_strace() -> bool {
     found
 }
 
-/// Makes the lock of a killed writer of a project old enough to be cleared by the next one.
-pub(crate) fn age_killed_lock(project: &Path) {
-    let lock = project.join(".retune/registry/refs/heads/main.lock");
-    if let Ok(file) = std::fs::File::options().write(true).open(lock) {
-        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(61);
-        file.set_modified(old).unwrap();
-    }
-}
-
 /// A temporary project directory, and the way to run `retune` and other programs in it.
 pub(crate) struct Env {
     dir: TempDir,

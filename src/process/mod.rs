@@ -5,6 +5,10 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+mod identity;
+
+pub use identity::Identity;
+
 /// How often a running program is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
