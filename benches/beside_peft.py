@@ -205,7 +205,7 @@ def classifier_job(args: argparse.Namespace) -> tuple[Path, list, str]:
 
 def decoder_job(args: argparse.Namespace, shape: Shape, folder: Path) -> tuple[Path, list, str]:
     draw = random.Random(SEED)
-    steps = 1 if shape.forward else WARM_UP["decoder"] + max(2, args.steps // 10)
+    steps = 2 if shape.forward else WARM_UP["decoder"] + max(2, args.steps // 10)
     splits = {"train": shape.rows * steps, "validation": shape.rows * max(2, args.steps // 10) if shape.forward else 0}
     data: list = []
     for split, rows in splits.items():
@@ -220,7 +220,7 @@ def decoder_job(args: argparse.Namespace, shape: Shape, folder: Path) -> tuple[P
 
 
 def forward_speed(shape: Shape, folder: Path) -> dict[str, float]:
-    """From the evaluation after the only step."""
+    """From the evaluation after the last step."""
     seconds = next(line["seconds"] for line in metrics(folder) if "best" in line)
     rows = len((folder / "validation.jsonl").read_text(encoding="utf-8").splitlines())
     return {"examples": rows / seconds, "tokens": rows * shape.length / seconds}

@@ -137,7 +137,7 @@ def verdict(evidence: dict) -> str:
 
 
 def harmed_slices(evidence: dict) -> list[str]:
-    raise NotImplementedError
+    return [found["slice"].removeprefix("label=") for found in evidence.get("slices", []) if found["harmed"]]
 
 
 if __name__ == "__main__":

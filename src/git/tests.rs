@@ -179,7 +179,11 @@ fn the_lock_of_a_writer_that_is_known_to_be_dead_is_cleared_at_once() {
         ("it is at work", note(&own), &*new),
         ("another program made it", note(&dead), &*"0".repeat(40)),
         ("it was made just now", note(&dead), ""),
-        ("another reference's", format!("{dead} refs/heads/x {new}"), &*new),
+        (
+            "another reference's",
+            format!("{dead} refs/heads/x {new}"),
+            &*new,
+        ),
         ("half a note", dead.clone(), &*new),
     ] {
         assert_eq!(lock_left(&note, content), None, "{why}");

@@ -44,7 +44,11 @@ pub(super) fn was_killed(
         "" => age > EMPTY,
         held => commit.starts_with(held),
     };
-    let ended = || process.parse().is_ok_and(|process: Identity| process.has_ended());
+    let ended = || {
+        process
+            .parse()
+            .is_ok_and(|process: Identity| process.has_ended())
+    };
     Ok(of == reference && same && ended())
 }
 

@@ -18,8 +18,8 @@ use crate::reference::ModelRef;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
 use crate::train::{
-    Beginning, DatasetRef, FromAdapter, Job, RunId, RunRecord, RunStart, RunState, Stop,
-    TrainError, find_run,
+    Beginning, DatasetRef, FromAdapter, Job, MachineClass, RunId, RunRecord, RunStart, RunState,
+    Stop, TrainError, find_run,
 };
 
 /// What came of asking for a run.
@@ -155,6 +155,7 @@ pub fn train(
         inputs.base.manifest.id(),
         adapter,
         workspace.device,
+        &MachineClass::this(),
         workspace.tool,
     )?;
     let config = job.digest().map_err(TrainError::from)?;

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::job::{Compute, Job};
+use crate::base::Device;
 use crate::time::Timestamp;
+
+/// How the instructions are called whose sums run in another order than everybody else's.
+const TILES: &str = "amx";
 
 /// Clock and meters; the library reads none itself.
 pub struct Machine<'a> {
@@ -24,7 +29,7 @@ pub struct Machine<'a> {
 pub struct MachineClass {
     /// Such as `x86_64`.
     pub arch: String,
-    /// The widest vector instructions used, such as `avx512`.
+    /// The widest instructions used, such as `avx512`; `amx` where bf16 numbers are multiplied on tiles.
     pub cpu: String,
     /// Such as `linux`.
     pub os: String,
@@ -41,6 +46,14 @@ impl MachineClass {
     }
 }
 
+impl MachineClass {
+    /// The arithmetic that a job gets here and not on every processor: products on tiles have bits of their own.
+    pub fn arithmetic(&self, job: &Job, device: Device) -> Option<&'static str> {
+        let tiles = self.cpu == TILES && job.compute == Compute::Bf16;
+        (tiles && device.is_cpu()).then_some(TILES)
+    }
+}
+
 /// `cpu x86_64 avx512 linux`.
 impl std::fmt::Display for MachineClass {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -48,9 +61,20 @@ impl std::fmt::Display for MachineClass {
     }
 }
 
+/// Builds that do not train have no use for tiles.
+#[cfg(target_arch = "x86_64")]
+fn has_tiles() -> bool {
+    #[cfg(feature = "train")]
+    return crate::base::network::has_tiles();
+    #[cfg(not(feature = "train"))]
+    return false;
+}
+
 #[cfg(target_arch = "x86_64")]
 fn vectors() -> &'static str {
-    if is_x86_feature_detected!("avx512f") {
+    if has_tiles() {
+        TILES
+    } else if is_x86_feature_detected!("avx512f") {
         "avx512"
     } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         "avx2"

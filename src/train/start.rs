@@ -64,18 +64,21 @@ struct Fingerprint<'a> {
     from: Option<TreeId>,
     #[serde(skip_serializing_if = "Device::is_cpu")]
     device: Device,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arithmetic: Option<&'static str>,
     tool: &'a str,
 }
 
 impl Job {
-    /// Two runs with one fingerprint give the same adapter: the digest of job, dataset, base, the adapter that it goes on from, device
-    /// and tool version.
+    /// Two runs with one fingerprint give the same adapter: the digest of job, dataset, base, the adapter that it goes on from, device,
+    /// the machine's arithmetic where it is one of its own, and tool version.
     pub fn fingerprint(
         &self,
         dataset: DatasetId,
         base: BaseId,
         from: Option<TreeId>,
         device: Device,
+        machine: &MachineClass,
         tool: &str,
     ) -> Result<Digest, TrainError> {
         let parts = Fingerprint {
@@ -84,6 +87,7 @@ impl Job {
             base,
             from,
             device,
+            arithmetic: machine.arithmetic(self, device),
             tool,
         };
         Ok(Digest::of(&canonical::encode(FINGERPRINT, &parts)?))
@@ -115,7 +119,13 @@ impl RunStart {
     /// See [`Job::fingerprint`].
     pub fn fingerprint(&self) -> Result<Digest, TrainError> {
         let from = self.from.map(|from| from.adapter);
-        self.job
-            .fingerprint(self.dataset, self.base, from, self.device, &self.tool)
+        self.job.fingerprint(
+            self.dataset,
+            self.base,
+            from,
+            self.device,
+            &self.machine,
+            &self.tool,
+        )
     }
 }

@@ -9,7 +9,7 @@ use super::error::TrainError;
 use super::evaluate::evaluate;
 use super::from::{Beginning, FromAdapter};
 use super::job::{Evaluation, Job, Metric, Rhythm};
-use super::machine::Machine;
+use super::machine::{Machine, MachineClass};
 use super::metrics::{Line, MetricsLog, Scores};
 use super::optimizer::{AdamW, Rule, accumulate, clip};
 use super::plan::Plan;
@@ -144,6 +144,10 @@ fn check_unchanged(run: RunId, start: &RunStart, inputs: &Inputs<'_>) -> Result<
         Some(from) => from.adapter.to_string(),
         None => "none".to_owned(),
     };
+    let arithmetic = |machine: &MachineClass| {
+        let own = machine.arithmetic(&start.job, inputs.device);
+        own.unwrap_or("bf16 products without tiles").to_owned()
+    };
     let pairs = [
         (
             "starting adapter",
@@ -154,6 +158,11 @@ fn check_unchanged(run: RunId, start: &RunStart, inputs: &Inputs<'_>) -> Result<
             "device",
             start.device.to_string(),
             inputs.device.to_string(),
+        ),
+        (
+            "processor",
+            arithmetic(&start.machine),
+            arithmetic(&inputs.machine.class),
         ),
         (
             "dataset",

@@ -9,7 +9,9 @@
 //!
 //! Results are the same bits for the same inputs, whatever the number of threads and whichever instruction set runs:
 //! every sum has one order. With weights in bf16 one thing is left open: processors that multiply pairs of bf16 numbers take
-//! subnormal ones for zero, others do not (`product.rs`). Home of burn and of the kernels' `unsafe` code (`simd.rs`).
+//! subnormal ones for zero, others do not (`product.rs`), and those
+//! with tiles for such pairs sum in an order of their own (`tiles.rs`), which a run's identity tells.
+//! Home of burn and of the kernels' `unsafe` code (`simd.rs`, `tiles.rs`).
 
 mod activations;
 mod attention;
@@ -41,6 +43,7 @@ mod reference;
 mod rotation;
 mod simd;
 mod stock;
+mod tiles;
 
 pub use batch::Batch;
 pub use device::check_device;
@@ -48,5 +51,6 @@ pub use dropout::DropoutKey;
 pub use error::NetworkError;
 pub use generate::{End, Generated, Sampling};
 pub use model::{Model, Parameter, Setup, StepOutput, Task, Trained};
+pub use tiles::available as has_tiles;
 
 pub use super::Pooling;

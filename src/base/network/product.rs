@@ -6,13 +6,15 @@
 //!
 //! Panels in bf16 are multiplied with left factors rounded to bf16, and summed in `f32`: two steps at a time, the odd one
 //! first. Where the processor has no such instruction, the same numbers are summed as `f32` in the same order: the same
-//! bits, unless a number is subnormal, which the instruction takes for zero.
+//! bits, unless a number is subnormal, which the instruction takes for zero. Where the processor has tiles for them, they
+//! are summed on those, in an order of their own (`tiles.rs`), before the summands of the same product in `f32`.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::simd::{self, Left, ROWS, Tile, WIDTH, vectorised};
+use super::tiles;
 use crate::base::Precision;
 
 /// A right factor `[depth × columns]` in panels of 32 columns, the last one filled up with zeros.
@@ -259,7 +261,7 @@ pub(super) enum Start<'a> {
 }
 
 /// Rows that are worked on together: their left factor stays in the cache while the panels pass by.
-const BAND: usize = 42 * ROWS;
+const BAND: usize = 48 * ROWS;
 /// Steps that are worked on together: a panel of so many stays in the cache. A multiple of 32.
 const DEPTH: usize = 2048;
 
@@ -281,24 +283,32 @@ pub(super) fn product_into(out: &mut [f32], columns: usize, start: Start<'_>, te
         let rows = out.len() / columns;
         let factors: Vec<Factor<'_>> = terms
             .iter()
-            .map(|term| term.of(band * BAND, rows, simd::has_pairs()))
+            .map(|term| term.of(band * BAND, rows, Way::best()))
             .collect();
-        let (high, wide) = cell_size(rows, columns);
+        let on_tiles = factors.iter().any(Factor::is_on_tiles);
+        let unit = if on_tiles { UNIT } else { ROWS };
+        let (high, wide) = cell_size(rows, columns, unit);
         simd::cells(out, columns, high, wide)
             .into_par_iter()
             .for_each_init(Vec::new, |rooms, cell| fill(cell, start, &factors, rooms));
     }
 }
 
+/// Rows of whole tiles of either kind.
+const UNIT: usize = 96;
+const _: () = assert!(
+    UNIT.is_multiple_of(ROWS) && UNIT.is_multiple_of(tiles::ROWS) && BAND.is_multiple_of(UNIT)
+);
+
 /// Cells that keep all threads busy: whole columns where there are enough panels, so that each panel is read once.
-fn cell_size(rows: usize, columns: usize) -> (usize, usize) {
+fn cell_size(rows: usize, columns: usize, unit: usize) -> (usize, usize) {
     let tasks = 3 * rayon::current_num_threads();
     let panels = columns.div_ceil(WIDTH);
     let wide = (panels / tasks).max(1);
     let across = panels.div_ceil(wide);
-    let tiles = rows.div_ceil(ROWS);
-    let high = tiles.div_ceil(tasks.div_ceil(across)).max(1);
-    (high * ROWS, wide * WIDTH)
+    let units = rows.div_ceil(unit);
+    let high = units.div_ceil(tasks.div_ceil(across)).max(1);
+    (high * unit, wide * WIDTH)
 }
 
 /// A term whose left factor is ready for the kernel, for the rows of one band.
@@ -308,10 +318,32 @@ struct Factor<'a> {
     right: Right<'a>,
 }
 
+/// How pairs of bf16 numbers are multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// On the processor's tiles.
+    Tiles,
+    /// As pairs, by the processor's vector instruction.
+    Pairs,
+    /// As `f32`.
+    Floats,
+}
+
+impl Way {
+    /// The fastest that this processor has.
+    fn best() -> Self {
+        match (tiles::available(), simd::has_pairs()) {
+            (true, _) => Self::Tiles,
+            (false, true) => Self::Pairs,
+            (false, false) => Self::Floats,
+        }
+    }
+}
+
 enum Rows<'a> {
     Plain(&'a [f32]),
-    /// Two steps in each.
-    Pairs(Vec<u32>),
+    /// Two steps in each; for tiles with a block of zeros after the last row.
+    Pairs(Vec<u32>, Way),
     /// Rounded to bf16, the odd step of two first.
     Swapped(Vec<f32>),
 }
@@ -324,6 +356,7 @@ enum Part<'a> {
         lines: &'a [f32],
     },
     Pairs {
+        way: Way,
         left: &'a [u32],
         stride: usize,
         lines: &'a [u32],
@@ -338,8 +371,8 @@ struct Room {
 }
 
 impl<'a> Term<'a> {
-    /// Its rows from `first` on; `pairs` says whether the processor multiplies pairs.
-    fn of(&self, first: usize, rows: usize, pairs: bool) -> Factor<'a> {
+    /// Its rows from `first` on, and how they are multiplied with panels of pairs.
+    fn of(&self, first: usize, rows: usize, way: Way) -> Factor<'a> {
         let left = &self.left[first * self.stride..];
         let (Right::Plain(panels) | Right::Transposed(panels)) = self.right;
         let depth = match self.right {
@@ -348,12 +381,13 @@ impl<'a> Term<'a> {
         };
         let (left, stride) = match panels.numbers {
             Numbers::F32(_) => (Rows::Plain(left), self.stride),
-            Numbers::Bf16(_) if pairs => {
-                let stride = depth.div_ceil(2);
-                (
-                    Rows::Pairs(to_pairs(left, self.stride, rows, depth)),
-                    stride,
-                )
+            Numbers::Bf16(_) if way != Way::Floats => {
+                let beyond = match way {
+                    Way::Tiles => tiles::ROWS,
+                    _ => 0,
+                };
+                let pairs = to_pairs(left, self.stride, rows + beyond, depth);
+                (Rows::Pairs(pairs, way), depth.div_ceil(2))
             }
             Numbers::Bf16(_) => {
                 let stride = depth.next_multiple_of(2);
@@ -370,7 +404,7 @@ impl<'a> Term<'a> {
     }
 }
 
-/// The first `depth` columns of a matrix as pairs of bf16 numbers.
+/// The first `depth` columns of a matrix as pairs of bf16 numbers, with rows of zeros where it has fewer.
 fn to_pairs(matrix: &[f32], stride: usize, rows: usize, depth: usize) -> Vec<u32> {
     let across = depth.div_ceil(2).max(1);
     let mut out = vec![0; rows * across];
@@ -393,6 +427,10 @@ vectorised! {
 }
 
 impl<'a> Factor<'a> {
+    fn is_on_tiles(&self) -> bool {
+        matches!(self.left, Rows::Pairs(_, Way::Tiles))
+    }
+
     fn panels(&self) -> &'a Panels {
         let (Right::Plain(panels) | Right::Transposed(panels)) = self.right;
         panels
@@ -435,7 +473,7 @@ impl<'a> Factor<'a> {
         let left: &[f32] = match &self.left {
             Rows::Plain(values) => values,
             Rows::Swapped(values) => values,
-            Rows::Pairs(_) => &[],
+            Rows::Pairs(..) => &[],
         };
         Part::F32 {
             left: &left[steps.start..],
@@ -451,8 +489,9 @@ impl<'a> Factor<'a> {
         pairs: &'r [u32],
         room: &'r mut Vec<f32>,
     ) -> Part<'r> {
-        if let Rows::Pairs(left) = &self.left {
+        if let Rows::Pairs(left, way) = &self.left {
             return Part::Pairs {
+                way: *way,
                 left: &left[steps.start / 2..],
                 stride: self.stride,
                 lines: pairs,
@@ -516,6 +555,7 @@ vectorised! {
 /// Sums all factors into a cell. `rooms` is working space.
 fn fill(mut cell: simd::Cell<'_>, start: Start<'_>, factors: &[Factor<'_>], rooms: &mut Vec<Room>) {
     rooms.resize_with(factors.len(), Room::default);
+    let mut tile: Tile = [[0.0; WIDTH]; ROWS];
     for column in (0..cell.columns).step_by(WIDTH) {
         let used = WIDTH.min(cell.columns - column);
         let panel = (cell.first_column + column) / WIDTH;
@@ -525,16 +565,40 @@ fn fill(mut cell: simd::Cell<'_>, start: Start<'_>, factors: &[Factor<'_>], room
                 .zip(rooms.iter_mut())
                 .map(|((factor, steps), room)| factor.part(panel, steps, room))
                 .collect();
+            let on_tiles = |part: &Part<'_>| {
+                matches!(
+                    part,
+                    Part::Pairs {
+                        way: Way::Tiles,
+                        ..
+                    }
+                )
+            };
+            let (blocks, parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(on_tiles);
+            let mut begun = pass > 0;
+            if !blocks.is_empty() {
+                if !begun {
+                    begin(&mut cell, column, start);
+                    begun = true;
+                }
+                for part in &blocks {
+                    part.add_blocks(&mut cell, column);
+                }
+            }
+            if begun && parts.is_empty() {
+                continue;
+            }
             for row in (0..cell.rows).step_by(ROWS) {
                 let height = ROWS.min(cell.rows - row);
-                let mut tile: Tile = [[0.0; WIDTH]; ROWS];
                 for (i, sums) in tile.iter_mut().enumerate().take(height) {
-                    let before: &[f32] = match start {
-                        _ if pass > 0 => cell.line(row + i, column, used),
-                        Start::Zero => &[],
-                        Start::Row(values) => &values[panel * WIDTH..][..used],
-                    };
-                    sums[..before.len()].copy_from_slice(before);
+                    let sums = &mut sums[..used];
+                    match start {
+                        _ if begun => sums.copy_from_slice(cell.line(row + i, column, used)),
+                        Start::Zero => sums.fill(0.0),
+                        Start::Row(values) => {
+                            sums.copy_from_slice(&values[panel * WIDTH..][..used])
+                        }
+                    }
                 }
                 for part in &parts {
                     part.add(&mut tile, cell.first_row + row, height, used > WIDTH / 2);
@@ -544,6 +608,19 @@ fn fill(mut cell: simd::Cell<'_>, start: Start<'_>, factors: &[Factor<'_>], room
                     line.copy_from_slice(&sums[..used]);
                 }
             }
+        }
+    }
+}
+
+/// Writes what the sums of a cell's columns from `column` on begin with.
+fn begin(cell: &mut simd::Cell<'_>, column: usize, start: Start<'_>) {
+    let used = WIDTH.min(cell.columns - column);
+    let first = cell.first_column + column;
+    for row in 0..cell.rows {
+        let line = cell.line(row, column, used);
+        match start {
+            Start::Zero => line.fill(0.0),
+            Start::Row(values) => line.copy_from_slice(&values[first..][..used]),
         }
     }
 }
@@ -590,6 +667,7 @@ impl Part<'_> {
                 left,
                 stride,
                 lines,
+                ..
             } => {
                 let left = &left[row * stride..];
                 simd::multiply_add_pairs(
@@ -602,6 +680,27 @@ impl Part<'_> {
                     lines.len() / WIDTH,
                 );
             }
+        }
+    }
+}
+
+impl Part<'_> {
+    /// Adds this part to 32 columns of a cell, on tiles.
+    fn add_blocks(&self, cell: &mut simd::Cell<'_>, column: usize) {
+        if let Part::Pairs {
+            left,
+            stride,
+            lines,
+            ..
+        } = *self
+        {
+            tiles::add(
+                cell,
+                column,
+                &left[cell.first_row * stride..],
+                stride,
+                lines,
+            );
         }
     }
 }
@@ -849,7 +948,36 @@ mod tests {
         }
     }
 
-    // Both ways of multiplying, whichever this processor takes: rounded factors, the odd step of two first.
+    /// Every way of multiplying that this processor has.
+    fn ways() -> Vec<Way> {
+        let all = [
+            (true, Way::Floats),
+            (simd::has_pairs(), Way::Pairs),
+            (tiles::available(), Way::Tiles),
+        ];
+        all.iter()
+            .filter(|(has, _)| *has)
+            .map(|(_, way)| *way)
+            .collect()
+    }
+
+    /// One element in the order of the way: in twos, the odd one first; or 32 at a time, the even ones and the odd
+    /// ones by themselves.
+    fn summed(way: Way, depth: usize, factor: impl Fn(usize) -> (f32, f32)) -> f32 {
+        let step = |sum: f32, k: usize| factor(k).0.mul_add(factor(k).1, sum);
+        let below = |k: &usize| *k < depth;
+        match way {
+            Way::Tiles => (0..depth).step_by(32).fold(0.0, |sum, first| {
+                let every_other = |odd: usize| (first + odd..first + 32).step_by(2).filter(below);
+                sum + (every_other(0).fold(0.0, step) + every_other(1).fold(0.0, step))
+            }),
+            Way::Pairs | Way::Floats => {
+                let swapped = (0..depth.next_multiple_of(2)).map(|k| k ^ 1);
+                swapped.filter(below).fold(0.0, step)
+            }
+        }
+    }
+
     #[test]
     fn bf16_is_the_sum_of_rounded_numbers() {
         for (rows, columns, depth) in [
@@ -857,24 +985,11 @@ mod tests {
             (13, 33, 7),
             (50, 100, 40),
             (5, 16, 3),
+            (33, 70, 64),
             (3, 40, 2 * DEPTH + 65),
         ] {
             let (x, w) = (values(rows * depth, 1), values(columns * depth, 2));
             let rounded = |x: f32| f32::from_bits(upper(x));
-            let order = |k: usize| {
-                (0..k.next_multiple_of(2))
-                    .map(|k| k ^ 1)
-                    .filter(move |o| *o < k)
-            };
-            let want: Vec<f32> = (0..rows * columns)
-                .map(|at| {
-                    let (i, j) = (at / columns, at % columns);
-                    let step = |sum: f32, k: usize| {
-                        rounded(x[i * depth + k]).mul_add(rounded(w[j * depth + k]), sum)
-                    };
-                    order(depth).fold(0.0, step)
-                })
-                .collect();
             let plain = Panels::of_weight(&w, columns, Precision::Bf16);
             let turned: Vec<f32> = (0..depth * columns)
                 .map(|at| w[at % columns * depth + at / columns])
@@ -885,16 +1000,22 @@ mod tests {
                 .map(|w| rounded(*w))
                 .collect();
             assert_eq!(plain.column(columns - 1), last);
-            for right in [Right::Plain(&plain), Right::Transposed(&across)] {
-                let term = Term {
-                    left: &x,
-                    stride: depth,
-                    right,
+            for way in ways() {
+                let element = |at: usize| {
+                    let (i, j) = (at / columns, at % columns);
+                    let factor = |k| (rounded(x[i * depth + k]), rounded(w[j * depth + k]));
+                    summed(way, depth, factor)
                 };
-                for pairs in [false, simd::has_pairs()] {
-                    let factor = term.of(0, rows, pairs);
+                let want: Vec<f32> = (0..rows * columns).map(element).collect();
+                for right in [Right::Plain(&plain), Right::Transposed(&across)] {
+                    let term = Term {
+                        left: &x,
+                        stride: depth,
+                        right,
+                    };
+                    let factor = term.of(0, rows, way);
                     let mut got = vec![0.0; rows * columns];
-                    for cell in simd::cells(&mut got, columns, rows, columns) {
+                    for cell in simd::cells(&mut got, columns, 12, columns) {
                         fill(
                             cell,
                             Start::Zero,
@@ -902,9 +1023,44 @@ mod tests {
                             &mut Vec::new(),
                         );
                     }
-                    assert_eq!(got, want, "{rows} {columns} {depth} {pairs}");
+                    assert_eq!(got, want, "{rows} {columns} {depth} {way:?}");
                 }
             }
+        }
+    }
+
+    // What is summed on tiles, as f32 and begun with is all there, whichever comes first.
+    #[test]
+    fn a_product_may_mix_precisions() {
+        let (rows, columns, depth) = (100, 70, 50);
+        let (x, w, bias) = (
+            values(rows * depth, 1),
+            values(columns * depth, 2),
+            values(columns, 3),
+        );
+        let (small, large) = (
+            Panels::of_weight(&w, columns, Precision::Bf16),
+            Panels::of_weight(&w, columns, Precision::F32),
+        );
+        let term = |right| Term {
+            left: &x,
+            stride: depth,
+            right: Right::Plain(right),
+        };
+        let got = product(
+            rows,
+            columns,
+            Start::Row(&bias),
+            &[term(&small), term(&large)],
+        );
+        for (at, got) in got.iter().enumerate() {
+            let (i, j) = (at / columns, at % columns);
+            let row = |k: usize| f64::from(x[i * depth + k]) * f64::from(w[j * depth + k]);
+            let want = f64::from(bias[j]) + 2.0 * (0..depth).map(row).sum::<f64>();
+            assert!(
+                (f64::from(*got) - want).abs() < 0.05,
+                "{i} {j}: {got} {want}"
+            );
         }
     }
 

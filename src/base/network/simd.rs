@@ -1,4 +1,4 @@
-//! The one place with `unsafe` code for speed: choosing an instruction set at run time, and the matrix tile.
+//! `unsafe` code for speed: choosing an instruction set at run time, and the matrix tile.
 //!
 //! Every function here computes the same bits on every instruction set: sums run in one fixed order, one fused
 //! multiply-add after the other, and the vector width only decides how many independent sums run side by side.
@@ -616,6 +616,19 @@ impl Cell<'_> {
         // SAFETY: `cells` holds the matrix mutably borrowed for as long as any cell lives; its cells do not overlap, and
         // the assertion keeps the slice inside this one, which is borrowed mutably itself.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(at), count) }
+    }
+
+    /// Where a rectangle inside the cell begins, and how far its rows are apart. Like [`line`](Self::line), it is read and
+    /// written through this alone while the borrow lasts.
+    pub(super) fn corner(
+        &mut self,
+        (row, column): (usize, usize),
+        (rows, columns): (usize, usize),
+    ) -> (*mut f32, usize) {
+        assert!(row + rows <= self.rows && column + columns <= self.columns);
+        let at = (self.first_row + row) * self.stride + self.first_column + column;
+        // SAFETY: the assertion keeps it inside the matrix.
+        (unsafe { self.data.add(at) }, self.stride)
     }
 }
 

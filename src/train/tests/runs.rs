@@ -7,8 +7,8 @@ use crate::progress::Silent;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 use crate::train::{
-    End, Finished, Job, Outcome, RunDir, RunRecord, RunStart, RunState, Stop, TrainError, find_run,
-    plan, runs,
+    End, Finished, Job, MachineClass, Outcome, RunDir, RunRecord, RunStart, RunState, Stop,
+    TrainError, find_run, plan, runs,
 };
 
 /// The lines of the metrics without how long each took.
@@ -275,8 +275,15 @@ fn runs_are_listed_and_found_by_what_they_were_asked() {
     };
     let dataset = project.dataset.id().unwrap();
     let fingerprint = |tool| {
-        job.fingerprint(dataset, project.base.id(), None, Device::Cpu, tool)
-            .unwrap()
+        job.fingerprint(
+            dataset,
+            project.base.id(),
+            None,
+            Device::Cpu,
+            &MachineClass::this(),
+            tool,
+        )
+        .unwrap()
     };
     let (same, other) = (fingerprint("1.0.0"), fingerprint("1.0.1"));
     let found = find_run(&project.runs(), &same).unwrap().unwrap();
