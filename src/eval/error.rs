@@ -18,6 +18,9 @@ pub enum EvalError {
     /// The target file or its recorded outputs are wrong.
     #[error("the target is not valid")]
     Target(#[source] Faults),
+    /// What another tool wrote cannot be taken over.
+    #[error("the import is not possible")]
+    Import(#[source] Faults),
     /// The strategy file or its documents are wrong.
     #[error("the strategy is not valid")]
     Strategy(#[source] Faults),
@@ -117,6 +120,7 @@ impl EvalError {
             self,
             Self::Suite(_)
                 | Self::Target(_)
+                | Self::Import(_)
                 | Self::Strategy(_)
                 | Self::NoKey(_)
                 | Self::NotAsked(_)

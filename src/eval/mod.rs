@@ -4,7 +4,7 @@
 //! grader. A [`Subject`] is what answered: an adapter on its base, a baseline that costs nothing to train, or a
 //! [`Target`] outside. A [`Report`] holds every case's answer and the metrics computed from them; it holds no time of
 //! what ran here, so the same subject on the same suite gives the same [`ReportId`]. An answer that could not be had is an error in the report: it
-//! stays in every denominator and the gate counts it.
+//! stays in every denominator and the gate counts it. [`import`] takes over cases and results of other tools.
 
 mod asserts;
 mod baseline;
@@ -12,9 +12,11 @@ mod batches;
 mod error;
 mod generation;
 mod grader;
+pub mod import;
 #[cfg(feature = "train")]
 mod local;
 mod report;
+mod scored;
 #[cfg(feature = "train")]
 mod speaker;
 mod strategy;
@@ -35,6 +37,7 @@ pub use grader::{Grader, Grades, Likeness, Normalise, Rule};
 #[cfg(feature = "train")]
 pub use local::Local;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};
+pub use scored::Scored;
 #[cfg(feature = "train")]
 pub use speaker::Speaker;
 pub use strategy::{

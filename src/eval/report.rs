@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
 use super::grader::{Grader, Marker};
+use super::scored::Scored;
 use super::subject::Subject;
 use super::suite::{Case, Suite, SuiteId, Task};
 use super::target::Served;
@@ -16,6 +17,9 @@ use crate::stats::{Metrics, StatsError};
 use crate::store::Store;
 
 const SCHEMA: &str = "retune.report/1";
+
+/// What is measured of an answer that is no score of it.
+pub(super) const MEASURED: [&str; 2] = ["latency_ms", "cost_usd"];
 
 crate::typed_id!(
     /// Identifies a report: the SHA-256 of its canonical document.
@@ -146,6 +150,8 @@ pub enum Mismatch {
     Metrics,
     /// Another model than the one asked for answered, or several did.
     Model(String),
+    /// The tool that scored the answers has no score for this one.
+    Unscored(String),
 }
 
 impl Report {
@@ -184,6 +190,24 @@ impl Report {
             metrics: ReportMetrics::of(suite, &cases)?,
             cases,
             served: None,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// The report of answers that another tool scored: for each case in the suite's order as many as it has repeats.
+    pub(super) fn scored(
+        suite: &Suite,
+        subject: Subject,
+        cases: Vec<CaseResult>,
+        served: Served,
+    ) -> Result<Self, EvalError> {
+        Ok(Self {
+            suite: suite.id()?,
+            subject,
+            labels: Vec::new(),
+            metrics: ReportMetrics::of(suite, &cases)?,
+            cases,
+            served: Some(served),
             tool: env!("CARGO_PKG_VERSION").to_owned(),
         })
     }
@@ -242,6 +266,9 @@ impl Report {
             }
             if !result.is_consistent(suite) {
                 found.push(Mismatch::Contradiction(result.id.clone()));
+            }
+            if result.is_unscored(suite) {
+                found.push(Mismatch::Unscored(result.id.clone()));
             }
         }
         // A wild repeat number must not make this loop long: each number up to it has to be there.
@@ -321,19 +348,39 @@ impl CaseResult {
         }
     }
 
+    /// Whether the tool that scored has left this answer out.
+    fn is_unscored(&self, suite: &Suite) -> bool {
+        match suite.task() {
+            Task::Scored(scored) => {
+                self.error.is_none() && !self.measures.contains_key(&scored.right)
+            }
+            Task::Classification | Task::Generation(_) => false,
+        }
+    }
+
+    /// Whether a score of 1 says so. An error is never right.
+    pub(super) fn is_right_by(&self, scored: &Scored) -> bool {
+        let score = self.measures.get(&scored.right);
+        self.error.is_none() && score.is_some_and(|score| score.get() == 1.0)
+    }
+
     fn is_consistent(&self, suite: &Suite) -> bool {
+        if let Task::Scored(scored) = suite.task() {
+            let both = self.predicted.is_some() && self.error.is_some();
+            return !both && self.correct == self.is_right_by(scored);
+        }
         let labelled = *suite.task() == Task::Classification;
         self.predicted.is_some() != self.error.is_some()
             && (!self.correct || self.error.is_none())
             && (!labelled || self.correct == (self.predicted.as_ref() == Some(&self.expected)))
     }
 
-    /// Whether grading the stored answer again gives what is stored. Labels have no graders.
+    /// Whether grading the stored answer again gives what is stored. Labels and what another tool scored have no graders.
     fn is_graded_by(&self, suite: &Suite, marker: Option<&Marker<'_>>, case: &Case) -> bool {
         let Some(output) = &self.predicted else {
             return true;
         };
-        if *suite.task() == Task::Classification {
+        if !matches!(suite.task(), Task::Generation(_)) {
             return true;
         }
         let grades = marker.and_then(|marker| {
@@ -369,6 +416,7 @@ impl ReportMetrics {
         match suite.task() {
             Task::Classification => Self::of_labels(cases),
             Task::Generation(generation) => Self::of_texts(suite, &generation.graders, cases),
+            Task::Scored(_) => Self::of_scores(cases),
         }
     }
 
@@ -414,6 +462,37 @@ impl ReportMetrics {
                 .collect::<Result<_, EvalError>>()?,
             n: cases.len() as u64,
             errors: errors(cases),
+        })
+    }
+
+    /// The mean of each score over the answers that have it; an error scores 0.
+    fn of_scores(cases: &[CaseResult]) -> Result<Self, EvalError> {
+        if cases.is_empty() {
+            return Err(EvalError::Metrics(StatsError::Empty));
+        }
+        let mut sums: BTreeMap<&str, (f64, u64)> = BTreeMap::new();
+        for (metric, score) in cases.iter().flat_map(|case| &case.measures) {
+            if !MEASURED.contains(&metric.as_str()) {
+                let (sum, count) = sums.entry(metric).or_default();
+                *sum += score.get();
+                *count += 1;
+            }
+        }
+        let (errors, n) = (errors(cases), cases.len() as u64);
+        let mean = |(metric, (sum, count)): (&str, (f64, u64))| {
+            Ok((metric.to_owned(), decimal(sum / (count + errors) as f64)?))
+        };
+        let right = cases.iter().filter(|case| case.correct).count();
+        Ok(Self {
+            accuracy: decimal(right as f64 / n as f64)?,
+            macro_f1: None,
+            per_label: BTreeMap::new(),
+            scores: sums
+                .into_iter()
+                .map(mean)
+                .collect::<Result<_, EvalError>>()?,
+            n,
+            errors,
         })
     }
 
@@ -474,6 +553,7 @@ impl fmt::Display for Mismatch {
             }
             Self::Contradiction(id) => write!(f, "case {id} contradicts itself"),
             Self::Model(why) => f.write_str(why),
+            Self::Unscored(id) => write!(f, "case {id} has no score"),
             Self::Metrics => f.write_str("its metrics do not follow from its cases"),
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::EvalError;
 use super::generation::Generation;
 use super::grader::{Grader, Marker};
+use super::scored::Scored;
 use crate::dataset::Message;
 use crate::digest::Digest;
 use crate::document::canonical;
@@ -37,6 +38,8 @@ pub enum Task {
     Classification,
     /// A text.
     Generation(Generation),
+    /// What another tool asked for and scored.
+    Scored(Scored),
 }
 
 /// What is asked, and what is right.
@@ -75,6 +78,9 @@ struct Document {
     /// Of texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     generation: Option<Generation>,
+    /// Of what another tool scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scored: Option<Scored>,
     cases: Cases,
 }
 
@@ -83,6 +89,7 @@ struct Document {
 enum TaskName {
     Classification,
     Generation,
+    Scored,
 }
 
 /// A grader's version is part of the suite's identity: another way to grade is another suite.
@@ -114,13 +121,14 @@ struct Cases {
 impl Document {
     /// What it says about answers, where this version of retune grades so.
     fn task(&self) -> Result<Task, String> {
-        match (&self.task, &self.grader, &self.generation) {
-            (TaskName::Classification, Some(EXACT_MATCH), None) => Ok(Task::Classification),
-            (TaskName::Generation, None, Some(generation))
+        match (&self.task, &self.grader, &self.generation, &self.scored) {
+            (TaskName::Classification, Some(EXACT_MATCH), None, None) => Ok(Task::Classification),
+            (TaskName::Generation, None, Some(generation), None)
                 if generation.graders.iter().all(Grader::is_known) =>
             {
                 Ok(Task::Generation(generation.clone()))
             }
+            (TaskName::Scored, None, None, Some(scored)) => Ok(Task::Scored(scored.clone())),
             _ => Err("this version does not have its grader".to_owned()),
         }
     }
@@ -188,13 +196,25 @@ impl Suite {
         match &self.task {
             Task::Classification => 1,
             Task::Generation(generation) => generation.repeats,
+            Task::Scored(scored) => scored.repeats,
+        }
+    }
+
+    /// Whether it can be asked: what another tool asked and scored cannot.
+    pub fn check_askable(&self) -> Result<(), EvalError> {
+        match &self.task {
+            Task::Classification | Task::Generation(_) => Ok(()),
+            Task::Scored(scored) => Err(EvalError::NotAsked(format!(
+                "suite {} was asked and scored by {}: import the log of another run of it",
+                self.name, scored.tool
+            ))),
         }
     }
 
     /// What is demanded of every answer; nothing of labels, which are right or wrong.
     pub fn graders(&self) -> &[Grader] {
         match &self.task {
-            Task::Classification => &[],
+            Task::Classification | Task::Scored(_) => &[],
             Task::Generation(generation) => &generation.graders,
         }
     }
@@ -234,6 +254,7 @@ impl Suite {
             Task::Generation(generation) => {
                 serde_json::json!({"cases": cases, "generation": generation})
             }
+            Task::Scored(scored) => serde_json::json!({"cases": cases, "scored": scored}),
         };
         let bytes = canonical::encode(CONTENT_SCHEMA, &unnamed);
         let bytes = bytes.map_err(|source| EvalError::Encode {
@@ -250,14 +271,19 @@ impl Suite {
             task: match &self.task {
                 Task::Classification => TaskName::Classification,
                 Task::Generation(_) => TaskName::Generation,
+                Task::Scored(_) => TaskName::Scored,
             },
             grader: match &self.task {
                 Task::Classification => Some(EXACT_MATCH),
-                Task::Generation(_) => None,
+                Task::Generation(_) | Task::Scored(_) => None,
             },
             generation: match &self.task {
-                Task::Classification => None,
                 Task::Generation(generation) => Some(generation.clone()),
+                Task::Classification | Task::Scored(_) => None,
+            },
+            scored: match &self.task {
+                Task::Scored(scored) => Some(scored.clone()),
+                Task::Classification | Task::Generation(_) => None,
             },
             cases: Cases {
                 count: self.cases.len() as u64,

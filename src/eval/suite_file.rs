@@ -136,7 +136,7 @@ fn read_located(path: &Path) -> Result<Located, Faults> {
     };
     let dir = source.path().parent().unwrap_or(Path::new(""));
     let texts = match &task {
-        Task::Classification => None,
+        Task::Classification | Task::Scored(_) => None,
         Task::Generation(_) => Some(texts(&source, &raw, dir)?),
     };
     let reader = RowReader {

@@ -422,7 +422,7 @@ fn string_at(row: &Value, path: &str) -> Result<String, String> {
     }
 }
 
-fn checked_id(id: String) -> Result<String, String> {
+pub(super) fn checked_id(id: String) -> Result<String, String> {
     let plain =
         !id.is_empty() && id.len() <= 128 && id.trim() == id && !id.contains(char::is_control);
     if plain {

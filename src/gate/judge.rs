@@ -202,6 +202,18 @@ impl<'a> Judging<'a> {
                 ),
             );
         }
+        let log = |report: &'a Report| {
+            let served = report.served.as_ref();
+            served
+                .map(|served| &served.target)
+                .filter(|target| target.is_log())
+        };
+        let own = log(self.candidate);
+        if own.is_some() && self.baselines.iter().any(|baseline| log(baseline) == own) {
+            let text =
+                "the reports of candidate and baseline are of the same answers in the same log";
+            self.say(Code::WrongBaseline, text);
+        }
         if !self.first {
             if self.baselines.len() != 1 {
                 let text = format!(
@@ -291,6 +303,7 @@ impl<'a> Judging<'a> {
             | Mismatch::Duplicate(_)
             | Mismatch::Expected(_) => Code::CasesDiffer,
             Mismatch::Model(_) => Code::ModelSwitched,
+            Mismatch::Unscored(_) => Code::Unmeasured,
             Mismatch::Contradiction(_) | Mismatch::Graded(_) | Mismatch::Metrics => {
                 Code::ReportInconsistent
             }
@@ -300,6 +313,7 @@ impl<'a> Judging<'a> {
             Code::CasesDiffer,
             Code::ReportInconsistent,
             Code::ModelSwitched,
+            Code::Unmeasured,
         ] {
             let of_kind: Vec<String> = mismatches
                 .iter()
@@ -311,7 +325,12 @@ impl<'a> Judging<'a> {
             }
         }
         if let Some(served) = &report.served {
-            let text = format!("the {arm}'s answers came from the {}", served.target);
+            let how = if served.target.is_log() {
+                ", which scored them"
+            } else {
+                ""
+            };
+            let text = format!("the {arm}'s answers came from the {}{how}", served.target);
             self.say(Code::AnsweredElsewhere, text);
         }
         if report.repeats() != self.policy.design.repeats {
@@ -344,6 +363,7 @@ impl<'a> Judging<'a> {
 
     /// What it was trained on is known, and holds none of the suite's texts.
     fn check_lineage(&mut self, lineage: &Lineage) {
+        self.check_texts();
         match lineage {
             Lineage::Unknown { why } => {
                 self.say(
@@ -365,6 +385,25 @@ impl<'a> Judging<'a> {
                 // Without a rule for them nothing looks for near texts; if evidence names some, they count.
                 let action = action.unwrap_or(Contamination::Invalid);
                 self.check_overlap(near, "are nearly texts of", action);
+            }
+        }
+    }
+
+    /// Whether anybody could tell that a case was learned from: a table of scores may have no texts.
+    fn check_texts(&mut self) {
+        let cases = self.suite.cases();
+        let silent = cases.iter().filter(|case| case.text.is_empty()).count();
+        if silent == 0 {
+            return;
+        }
+        let text = format!(
+            "{silent} of {} cases have no text, so nobody can tell whether the candidate was trained on them",
+            cases.len()
+        );
+        match self.policy.contamination() {
+            Contamination::Report => self.say(Code::TextsUnknown, text),
+            Contamination::Invalid | Contamination::Exclude => {
+                self.say(Code::LineageUnknown, text);
             }
         }
     }

@@ -66,6 +66,8 @@ pub enum Code {
     Undecided,
     /// The answers came from outside: retune did not run what they are said to come from.
     AnsweredElsewhere,
+    /// Some cases have no text, so that nobody can tell whether the candidate was trained on them.
+    TextsUnknown,
     /// Some cases have an error, within what the policy allows; each counts against the candidate.
     ErrorsCounted,
     /// Contaminated cases were left out of both arms.
@@ -107,6 +109,7 @@ impl Code {
             Self::Harm | Self::SliceHarm => Some(Verdict::Fail),
             Self::Undecided => Some(Verdict::Inconclusive),
             Self::AnsweredElsewhere
+            | Self::TextsUnknown
             | Self::ErrorsCounted
             | Self::ContaminatedExcluded
             | Self::ContaminatedIncluded

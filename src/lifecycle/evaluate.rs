@@ -135,6 +135,7 @@ impl EvaluateError {
             asked: match suite.task() {
                 SuiteTask::Classification => LABELS,
                 SuiteTask::Generation(_) => TEXTS,
+                SuiteTask::Scored(_) => "what another tool scores",
             },
             subject: Box::new(subject.clone()),
             answered,
@@ -201,6 +202,7 @@ pub fn evaluate_asking(
     if let Some(known) = report_of(workspace, &id, subject)? {
         return Ok(evaluation(Some(known), false));
     }
+    suite.check_askable()?;
     if let Some(measure) = suite.needs().first() {
         return Err(EvaluateError::Unmeasured {
             suite: suite.name().to_string(),
@@ -225,11 +227,12 @@ pub fn report_of(
 ) -> Result<Option<(ReportId, Report)>, EvaluateError> {
     let mut reports = reports_of(workspace, suite, subject)?;
     // Reports of one day have no order among themselves: what was measured from outside says more than what ran here,
-    // and a report in which another model answered says least.
+    // a report in which another model answered says least, and one with fewer errors says more.
     reports.sort_by_key(|(_, report)| {
         let served = report.served.as_ref();
         let switched = served.is_some_and(|served| served.switched().is_some());
-        (switched, served.is_none())
+        let errors = report.metrics.errors;
+        (switched, served.is_none(), errors)
     });
     Ok(reports.into_iter().next())
 }
@@ -297,6 +300,9 @@ fn answer(
         Subject::Target { target } => {
             Err(EvalError::NotAsked(format!("its file is needed to ask the {target} again")).into())
         }
+        Subject::Named { .. } => {
+            Err(EvalError::NotAsked(format!("the {subject} is known by its name alone")).into())
+        }
         #[cfg(feature = "train")]
         Subject::Adapter {
             base, adapter, run, ..
@@ -350,7 +356,9 @@ fn majority(
     let rows = dataset::examples(&workspace.store, &manifest, SplitName::Train)?;
     let answers: Vec<&str> = match suite.task() {
         SuiteTask::Classification => rows.iter().filter_map(Example::label).collect(),
-        SuiteTask::Generation(_) => rows.iter().map(Example::output).collect(),
+        SuiteTask::Generation(_) | SuiteTask::Scored(_) => {
+            rows.iter().map(Example::output).collect()
+        }
     };
     let answers = answers.into_iter().filter(|answer| !answer.is_empty());
     let answer = eval::majority(answers).ok_or(EvaluateError::NoLabels(*id))?;

@@ -58,7 +58,9 @@ pub(super) fn adapter(
                 voice.answer(workspace, suite, asked, base, model)?,
             ));
         }
-        SuiteTask::Generation(_) => return Err(EvaluateError::other_task(suite, subject, LABELS)),
+        SuiteTask::Generation(_) | SuiteTask::Scored(_) => {
+            return Err(EvaluateError::other_task(suite, subject, LABELS));
+        }
         SuiteTask::Classification if speaks => {
             return Err(EvaluateError::other_task(suite, subject, TEXTS));
         }

@@ -14,6 +14,7 @@ mod difference;
 mod doctor;
 mod evaluate;
 mod export;
+mod import;
 mod init;
 mod judge;
 mod lineage;
@@ -40,6 +41,7 @@ pub use evaluate::{
     EvaluateError, Evaluation, evaluate, evaluate_asking, prompted, report_of, subject_of,
 };
 pub use export::{Drift, ExportError, ExportForm, Exported, export};
+pub use import::import_results;
 pub use init::{InitError, Initialised, init};
 pub use judge::{Baseline, Checked, JudgeError, judge, waiver_of};
 pub use lineage::{Lineage, Node, NodeKind, lineage};

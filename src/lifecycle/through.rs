@@ -57,7 +57,7 @@ pub fn evaluate_through(
     }
     let labels = match suite.task() {
         Task::Classification => suite.labels().into_iter().map(str::to_owned).collect(),
-        Task::Generation(_) => Vec::new(),
+        Task::Generation(_) | Task::Scored(_) => Vec::new(),
     };
     let report = Report::new(suite, subject.clone(), labels, answered.answers.clone())?;
     let report = report.served_by(answered.served.clone());

@@ -44,7 +44,7 @@ const NEIGHBOURS: [(&str, &str); 10] = [
 ];
 
 /// Crates with one home: a deprecated or heavy one is replaced in one place.
-const HOMES: [(&str, &[&str]); 12] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("sha2", &["src/digest.rs"]),
     ("serde_yaml", &["src/document/"]),
     ("tempfile", &["src/fsio.rs"]),
@@ -55,6 +55,7 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("jsonschema", &["src/eval/grader/"]),
     ("bm25", &["src/eval/strategy/"]),
     ("ureq", &["src/eval/target/"]),
+    ("zip", &["src/eval/import/"]),
     ("clap", &["src/bin/"]),
     ("indicatif", &["src/bin/"]),
 ];

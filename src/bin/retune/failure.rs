@@ -347,6 +347,7 @@ impl From<EvalError> for Failure {
         };
         match error {
             EvalError::Suite(faults) => Self::from(faults).context("the suite is not valid"),
+            EvalError::Import(faults) => Self::from(faults).context("the import is not possible"),
             EvalError::Strategy(faults) => Self::from(faults).context("the strategy is not valid"),
             EvalError::Target(faults) => Self::from(faults).context("the target is not valid"),
             EvalError::Journal { .. } => {

@@ -24,6 +24,7 @@ impl Prompting<'_> {
     /// it as text, with an empty line between the parts.
     pub fn apply(&self, suite: &Suite) -> Result<Suite, EvalError> {
         let refused = |why: &str| EvalError::NotAsked(why.to_owned());
+        suite.check_askable()?;
         if *suite.task() == Task::Classification {
             return Err(refused(
                 "a strategy asks for texts, and the suite is one of labels: make it `task: generation` with a `choice` grader",

@@ -1,4 +1,6 @@
-//! `retune eval`.
+//! `retune eval`, and what is done to suites.
+
+mod import;
 
 use std::path::{Path, PathBuf};
 
@@ -36,8 +38,24 @@ Exit codes: 0 a report is there, 13 it is no evidence: answers are missing, more
 
 /// Have a version, or a baseline that needs no training, answer a suite.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    asked: Option<Asked>,
+}
+
+/// What is done to suites.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Take over cases, or the results of a run, from another tool
+    Import(import::Args),
+}
+
+/// Who is to answer what.
+#[derive(Debug, clap::Args)]
+struct Asked {
     /// A suite file, or the name of a suite that was evaluated before
     #[arg(value_name = "SUITE")]
     suite: String,
@@ -73,6 +91,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
+    match (&args.verb, &args.asked) {
+        (Some(Verb::Import(args)), _) => import::run(args, session),
+        (None, Some(asked)) => evaluate(asked, session),
+        (None, None) => Err(Failure::usage("which suite? see `retune eval --help`")),
+    }
+}
+
+fn evaluate(args: &Asked, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
     let suite = suite(&workspace, &args.suite)?;
     let file = args.target.as_deref().map(TargetFile::read).transpose()?;
@@ -141,7 +167,7 @@ pub(crate) fn suite(workspace: &Workspace<'_>, text: &str) -> Result<Suite, Fail
     Ok(Suite::load(&workspace.store, &record.id.into())?)
 }
 
-fn subject(args: &Args, workspace: &Workspace<'_>) -> Result<Subject, Failure> {
+fn subject(args: &Asked, workspace: &Workspace<'_>) -> Result<Subject, Failure> {
     if let Some(reference) = &args.model {
         let version = workspace.tenant_of(reference)?.resolve(reference)?;
         return Ok(match args.baseline {
@@ -173,7 +199,7 @@ fn subject(args: &Args, workspace: &Workspace<'_>) -> Result<Subject, Failure> {
     }
 }
 
-fn dataset(args: &Args, workspace: &Workspace<'_>) -> Result<retune::dataset::DatasetId, Failure> {
+fn dataset(args: &Asked, workspace: &Workspace<'_>) -> Result<retune::dataset::DatasetId, Failure> {
     let Some(text) = &args.dataset else {
         return Err(Failure::usage(
             "which dataset? say --dataset NAME or --model REF",
@@ -195,7 +221,7 @@ fn named_dataset(
     Ok(record.id.into())
 }
 
-fn base(args: &Args, workspace: &Workspace<'_>) -> Result<retune::base::BaseId, Failure> {
+fn base(args: &Asked, workspace: &Workspace<'_>) -> Result<retune::base::BaseId, Failure> {
     let Some(text) = &args.base else {
         return Err(Failure::usage("which base? say --base NAME or --model REF"));
     };

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use retune::eval::{CaseResult, LabelReport, ReportMetrics, Served, Subject, Suite, Task};
+use retune::eval::{
+    CaseResult, LabelReport, Mismatch, ReportMetrics, Served, Subject, Suite, Task,
+};
 use retune::lifecycle::{Evaluation, Through};
 use retune::progress::grouped;
 use serde::Serialize;
@@ -37,6 +39,12 @@ pub(crate) struct Evaluated {
     /// Why the first of them is.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// Of a suite that another tool scored, how many cases it has no score for.
+    #[serde(skip_serializing_if = "is_zero")]
+    unscored: u64,
+    /// Whether the report would be recorded, and is not.
+    #[serde(skip_serializing_if = "is_false")]
+    dry_run: bool,
     /// The first cases of a generative suite that went wrong: for people, who find all of them in the report.
     #[serde(skip)]
     wrong: Vec<String>,
@@ -56,8 +64,10 @@ impl Evaluated {
             served: report.and_then(|(_, report)| report.served.clone()),
             unanswered: 0,
             why: None,
+            unscored: 0,
+            dry_run: false,
             wrong: match (suite.task(), report) {
-                (Task::Generation(_), Some((_, report))) => wrong(&report.cases),
+                (Task::Generation(_) | Task::Scored(_), Some((_, report))) => wrong(&report.cases),
                 _ => Vec::new(),
             },
         }
@@ -74,10 +84,22 @@ impl Evaluated {
         }
     }
 
+    /// What was taken over from another tool.
+    pub(crate) fn imported(suite: &Suite, evaluation: &Evaluation, dry_run: bool) -> Self {
+        let report = evaluation.report.as_ref();
+        let mismatches = report.map(|(_, report)| report.mismatches(suite, &evaluation.suite));
+        let unscored = |mismatch: &&Mismatch| matches!(mismatch, Mismatch::Unscored(_));
+        Self {
+            unscored: mismatches.iter().flatten().filter(unscored).count() as u64,
+            dry_run,
+            ..Self::new(suite, evaluation)
+        }
+    }
+
     /// Whether a judgement can be made from it: nothing is missing, and what was asked for answered.
     pub(crate) fn is_evidence(&self) -> bool {
         let silent = |metrics: &ReportMetrics| metrics.errors * FEW > metrics.n;
-        self.unanswered == 0
+        self.unanswered + self.unscored == 0
             && !self.metrics.as_ref().is_some_and(silent)
             && self.switched().is_none()
     }
@@ -85,6 +107,10 @@ impl Evaluated {
     fn switched(&self) -> Option<String> {
         self.served.as_ref().and_then(Served::switched)
     }
+}
+
+fn is_false(truth: &bool) -> bool {
+    !truth
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -132,6 +158,10 @@ impl View for Evaluated {
         if let Some(why) = self.switched() {
             writeln!(out, "  INVALID   {}", styled(BAD, why))?;
         }
+        if self.unscored > 0 {
+            let unscored = format!("{} cases without a score", grouped(self.unscored));
+            writeln!(out, "  INVALID   {}", styled(BAD, unscored))?;
+        }
         if metrics.errors > 0 {
             let errors = format!("{} cases without an answer", grouped(metrics.errors));
             writeln!(out, "  errors    {}", styled(BAD, errors))?;
@@ -147,7 +177,11 @@ impl View for Evaluated {
             let head = if index == 0 { "wrong" } else { "" };
             writeln!(out, "  {head:<9} {case}")?;
         }
-        let found = if self.new { "" } else { " (there already)" };
+        let found = match (self.new, self.dry_run) {
+            (false, _) => " (there already)",
+            (true, true) => " (would be recorded)",
+            (true, false) => "",
+        };
         writeln!(out, "  report    {report}{}", styled(DIM, found))
     }
 }
@@ -156,6 +190,7 @@ impl View for Evaluated {
 fn wrong(cases: &[CaseResult]) -> Vec<String> {
     let wrong = cases.iter().filter(|case| !case.correct).take(WRONG);
     let line = |case: &CaseResult| match (&case.predicted, &case.error) {
+        (None, None) => format!("{}: no output was recorded", case.id),
         (Some(said), _) => format!(
             "{}: {} instead of {}",
             case.id,
