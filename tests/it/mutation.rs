@@ -197,13 +197,16 @@ fn logs_of_other_tools() {
         let last = lines.last().copied().unwrap_or_default();
         [&lines[..count.min(lines.len())].concat(), last].concat()
     };
+    // One of the two events that are left is right.
+    let events = String::from_utf8(lines("openai-evals-mock-new.jsonl", 4)).unwrap();
+    let events = events.replace("\"accuracy\": 0.8", "\"accuracy\": 0.5");
     let seeds = [
         (Tool::Table, "t.csv", b"id,arm,metric,score,error,input\na,x,ok,1,,\"q, r\"\nb,x,ok,,late,q\n".to_vec()),
         (Tool::Table, "t.jsonl", b"{\"id\":1,\"arm\":\"x\",\"metric\":\"ok\",\"score\":0.5,\"repeat\":0}\n".to_vec()),
         (Tool::LmEval, "samples_sums_2026-11-28T19-00-00.jsonl", lines("lm-eval/mock-new/samples_sums_2026-11-28T19-00-00.jsonl", 2)),
         (Tool::Inspect, "log.eval", fixture("inspect-mock-new.eval")),
         (Tool::Inspect, "log.json", br#"{"status":"success","eval":{"task":"t","model":"m"},"samples":[{"id":1,"epoch":1,"input":"q","target":"a","scores":{"match":{"value":"C"}},"output":{"model":"m","completion":"a"}}]}"#.to_vec()),
-        (Tool::OpenaiEvals, "log.jsonl", lines("openai-evals-mock-new.jsonl", 4)),
+        (Tool::OpenaiEvals, "log.jsonl", events.into_bytes()),
         (Tool::OpenaiEvals, "cases.jsonl", lines("openai-evals-cases.jsonl", 2)),
         (Tool::Promptfoo, "tests.csv", b"x,__expected,__metadata:size\na,equals: b,small\n".to_vec()),
         (Tool::Promptfoo, "config.yaml", b"prompts: ['{{x}}']\ntests:\n- vars: {x: y}\n  assert: [{type: equals, value: y}]\n".to_vec()),
