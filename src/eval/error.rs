@@ -15,6 +15,17 @@ pub enum EvalError {
     /// The suite file or its cases are wrong.
     #[error("the suite is not valid")]
     Suite(#[source] Faults),
+    /// The suite file names no place for cases that every version has to pass.
+    #[error("the suite {} has no floor", suite.display())]
+    NoFloor {
+        /// The suite file.
+        suite: PathBuf,
+        /// The file of its cases.
+        cases: PathBuf,
+    },
+    /// A case does not fit the suite that it was to be added to.
+    #[error("the case cannot be added")]
+    NewCase(#[source] Faults),
     /// The target file or its recorded outputs are wrong.
     #[error("the target is not valid")]
     Target(#[source] Faults),
@@ -116,6 +127,8 @@ impl EvalError {
         matches!(
             self,
             Self::Suite(_)
+                | Self::NoFloor { .. }
+                | Self::NewCase(_)
                 | Self::Target(_)
                 | Self::Strategy(_)
                 | Self::NoKey(_)

@@ -220,6 +220,12 @@ impl Report {
         })
     }
 
+    /// The cases that have an answer which is not right, or none.
+    pub fn missed(&self) -> BTreeSet<&str> {
+        let wrong = self.cases.iter().filter(|case| !case.correct);
+        wrong.map(|case| case.id.as_str()).collect()
+    }
+
     /// How many answers each case has; at least 1.
     pub fn repeats(&self) -> u32 {
         1 + self.cases.iter().map(|case| case.repeat).max().unwrap_or(0)

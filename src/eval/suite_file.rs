@@ -7,8 +7,10 @@ use serde::Deserialize;
 
 use super::asserts::{Context, RawAssert};
 use super::error::EvalError;
+use super::floor;
 use super::generation::{Generation, Settings};
 use super::grader::Grader;
+use super::provenance::Split;
 use super::suite::{Case, Suite, Task};
 use super::suite_rows::{
     PromptTemplate, RawFields, RawVars, RowReader, Texts, checked_threshold, plain_vars,
@@ -87,6 +89,8 @@ struct RawGenerate {
 #[serde(deny_unknown_fields)]
 struct RawSplits {
     gate: PathBuf,
+    #[serde(default)]
+    floor: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]
@@ -99,7 +103,7 @@ enum RawGrader {
 impl Suite {
     /// Reads `suite.yaml` and the cases it names, relative to it. Everything wrong is reported with file and line.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
-        read(path).map_err(EvalError::Suite)
+        Self::locate(path).map(|located| located.suite)
     }
 }
 
@@ -112,52 +116,145 @@ pub struct Located {
     pub file: PathBuf,
     /// The line, from 1, of each case by its id.
     pub lines: HashMap<String, usize>,
+    /// The suite's floor, where it has one; a floor has none.
+    pub floor: Option<Box<Located>>,
 }
 
 impl Suite {
-    /// Like [`Suite::read`], with the line of every case.
+    /// Like [`Suite::read`], with the line of every case, and with the suite's floor.
     pub fn locate(path: &Path) -> Result<Located, EvalError> {
-        read_located(path).map_err(EvalError::Suite)
+        let opened = Opened::read(path).map_err(EvalError::Suite)?;
+        opened.located().map_err(EvalError::Suite)
     }
 }
 
-fn read(path: &Path) -> Result<Suite, Faults> {
-    read_located(path).map(|located| located.suite)
+/// A suite file, checked, before its cases are read.
+pub(super) struct Opened {
+    pub(super) name: SuiteName,
+    /// The file of the cases that versions are compared on.
+    pub(super) gate: PathBuf,
+    /// The file of the cases that every version has to pass.
+    pub(super) floor: Option<PathBuf>,
+    pub(super) fields: Option<RawFields>,
+    /// What is said of all cases; absent of labels.
+    pub(super) texts: Option<Texts>,
+    task: Task,
+    dir: PathBuf,
 }
 
-fn read_located(path: &Path) -> Result<Located, Faults> {
-    let source = Source::read(path)?;
-    let raw: RawSuite = source.parse()?;
-    let (name, cases_path) = check(&source, &raw)?;
-    let task = task(&source, &raw)?;
-    let file = match source.path().parent() {
-        Some(dir) => dir.join(cases_path),
-        None => cases_path,
-    };
-    let dir = source.path().parent().unwrap_or(Path::new(""));
-    let texts = match &task {
-        Task::Classification => None,
-        Task::Generation(_) => Some(texts(&source, &raw, dir)?),
-    };
-    let reader = RowReader {
-        fields: raw.fields.as_ref(),
-        texts: texts.as_ref(),
-        dir,
-    };
-    let (mut cases, lines) = read_cases(&file, &reader)?;
-    let task = demand(task, texts, &mut cases);
-    let suite = Suite::of(name, task, cases).map_err(|why| whole(&file, why))?;
-    Ok(Located { suite, file, lines })
+impl Opened {
+    pub(super) fn read(path: &Path) -> Result<Self, Faults> {
+        let source = Source::read(path)?;
+        let raw: RawSuite = source.parse()?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let (name, gate, floor) = check(&source, &raw)?;
+        let task = task(&source, &raw)?;
+        let texts = match &task {
+            Task::Classification => None,
+            Task::Generation(_) => Some(texts(&source, &raw, dir)?),
+        };
+        Ok(Self {
+            name,
+            gate: dir.join(gate),
+            floor: floor.map(|floor| dir.join(floor)),
+            fields: raw.fields,
+            texts,
+            task,
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// How the rows of one part are read.
+    pub(super) fn reader(&self, split: Split) -> RowReader<'_> {
+        RowReader {
+            fields: self.fields.as_ref(),
+            texts: self.texts.as_ref(),
+            dir: &self.dir,
+            split,
+        }
+    }
+
+    fn located(&self) -> Result<Located, Faults> {
+        let gate = self.part(Split::Gate, &self.gate);
+        let Some(file) = &self.floor else {
+            return gate;
+        };
+        let (gate, floor) = match (gate, self.part(Split::Floor, file)) {
+            (Ok(gate), Ok(floor)) => (gate, floor),
+            (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => return Err(faults),
+            (Err(faults), Err(more)) => return Err(faults.and(more)),
+        };
+        let twice = floor.lines.iter().filter_map(|(id, line)| {
+            let first = gate.lines.get(id)?;
+            let message = format!(
+                "the case {id:?} is already at {}:{first}",
+                gate.file.display()
+            );
+            Some(at(file, *line, message))
+        });
+        Faults::check(shorten(file, twice.collect()))?;
+        let floor = Some(Box::new(floor));
+        Ok(Located { floor, ..gate })
+    }
+
+    fn part(&self, split: Split, file: &Path) -> Result<Located, Faults> {
+        let (mut cases, lines) = read_cases(file, &self.reader(split))?;
+        let (name, task) = match split {
+            Split::Gate => (self.name.clone(), self.task.clone()),
+            Split::Floor => (
+                floor::name_of(&self.name).map_err(|error| whole(file, error.to_string()))?,
+                once(self.task.clone()),
+            ),
+        };
+        let task = demand(task, self.texts.as_ref(), &mut cases);
+        let suite = Suite::of(name, task, cases).map_err(|why| whole(file, why))?;
+        Ok(Located {
+            suite,
+            file: file.to_owned(),
+            lines,
+            floor: None,
+        })
+    }
 }
 
-fn check(source: &Source, raw: &RawSuite) -> Result<(SuiteName, PathBuf), Faults> {
+/// A floor asks once; what fails is asked again by itself.
+fn once(task: Task) -> Task {
+    match task {
+        Task::Generation(generation) => Task::Generation(Generation {
+            repeats: 1,
+            ..generation
+        }),
+        Task::Classification => Task::Classification,
+    }
+}
+
+/// The suite's name, the file of its cases and the file of its floor.
+type Named = (SuiteName, PathBuf, Option<PathBuf>);
+
+fn check(source: &Source, raw: &RawSuite) -> Result<Named, Faults> {
     let mut faults = Vec::new();
     if raw.version != 1 {
         faults.push(source.fault("version", "this version of retune reads version 1"));
     }
     let name = raw.name.parse::<SuiteName>();
-    if let Err(error) = &name {
-        faults.push(source.fault("name", error.to_string()));
+    match &name {
+        Err(error) => faults.push(source.fault("name", error.to_string())),
+        Ok(name) if floor::is_name(name) => {
+            faults.push(source.fault(
+                "name",
+                "names that end so are kept for the floors of suites",
+            ));
+        }
+        Ok(_) => {}
+    }
+    let floor = raw.splits.as_ref().and_then(|splits| splits.floor.clone());
+    if let (Ok(name), Some(_)) = (&name, &floor)
+        && let Err(error) = floor::name_of(name)
+    {
+        faults.push(source.fault(
+            "name",
+            format!("too long for a suite with a floor: {error}"),
+        ));
     }
     let path = match (&raw.cases, &raw.splits) {
         (Some(path), None) => Some(path),
@@ -173,7 +270,7 @@ fn check(source: &Source, raw: &RawSuite) -> Result<(SuiteName, PathBuf), Faults
     };
     Faults::check(faults)?;
     match (name, path) {
-        (Ok(name), Some(path)) => Ok((name, path.clone())),
+        (Ok(name), Some(path)) => Ok((name, path.clone(), floor)),
         _ => Err(source.fault("", "cannot be read").into()),
     }
 }
@@ -270,11 +367,11 @@ fn prompt_text(text: &str, dir: &Path) -> Result<String, String> {
 }
 
 /// Where nothing is demanded, the target is: of the whole suite, or of the cases that demand nothing themselves.
-fn demand(task: Task, texts: Option<Texts>, cases: &mut [Case]) -> Task {
+fn demand(task: Task, texts: Option<&Texts>, cases: &mut [Case]) -> Task {
     let (Task::Generation(mut generation), Some(texts)) = (task, texts) else {
         return Task::Classification;
     };
-    generation.graders = texts.graders;
+    generation.graders.clone_from(&texts.graders);
     if !generation.graders.is_empty() {
         return Task::Generation(generation);
     }
@@ -336,9 +433,9 @@ fn settings(source: &Source, raw: &RawGenerate) -> Result<Settings, Faults> {
 }
 
 /// Cases, and the line of each by its id.
-type Numbered = (Vec<Case>, HashMap<String, usize>);
+pub(super) type Numbered = (Vec<Case>, HashMap<String, usize>);
 
-fn read_cases(file: &Path, reader: &RowReader<'_>) -> Result<Numbered, Faults> {
+pub(super) fn read_cases(file: &Path, reader: &RowReader<'_>) -> Result<Numbered, Faults> {
     let text = text_of(file)?;
     let mut cases = Vec::new();
     let mut faults = Vec::new();
@@ -389,14 +486,14 @@ fn shorten(file: &Path, mut faults: Vec<Fault>) -> Vec<Fault> {
     faults
 }
 
-fn at(file: &Path, line: usize, message: String) -> Fault {
+pub(super) fn at(file: &Path, line: usize, message: String) -> Fault {
     Fault {
         line: Some(line),
         ..whole(file, message)
     }
 }
 
-fn whole(file: &Path, message: String) -> Fault {
+pub(super) fn whole(file: &Path, message: String) -> Fault {
     Fault {
         file: file.to_owned(),
         line: None,

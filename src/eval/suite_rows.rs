@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::asserts::{Context, RawAssert};
 use super::grader::Grader;
+use super::provenance::{Provenance, Split};
 use super::suite::Case;
 use super::template::{self, Vars};
 use crate::dataset::{Message, Role};
@@ -21,6 +22,8 @@ pub(super) struct RowReader<'a> {
     pub(super) texts: Option<&'a Texts>,
     /// Where `file://` begins.
     pub(super) dir: &'a Path,
+    /// Which part of the suite the rows are.
+    pub(super) split: Split,
 }
 
 /// What a suite of texts says of all its cases.
@@ -49,8 +52,8 @@ pub(super) type RawVars = serde_json::Map<String, Value>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawFields {
-    text: String,
-    label: String,
+    pub(super) text: String,
+    pub(super) label: String,
 }
 
 /// A row in one of the two shapes that need no `fields`: `vars` and `target`, or `text` and `label`.
@@ -64,7 +67,7 @@ struct RawRow {
     label: Option<String>,
     #[serde(default)]
     metadata: serde_json::Map<String, Value>,
-    // Notes for people: they reach neither the subject nor the grader.
+    // Notes for people: they reach neither the subject nor the grader. [`Provenance`] reads the second.
     #[serde(rename = "description")]
     _description: Option<IgnoredAny>,
     #[serde(rename = "retune")]
@@ -83,6 +86,14 @@ impl RowReader<'_> {
         if line.trim().is_empty() {
             return Err("an empty line".to_owned());
         }
+        let case = self.read(line)?;
+        let provenance =
+            Provenance::of(line).map_err(|error| format!("`retune`: {}", say(error)))?;
+        provenance.check(self.split)?;
+        Ok(case)
+    }
+
+    fn read(&self, line: &str) -> Result<Case, String> {
         let Some(texts) = self.texts else {
             return self.labelled(line);
         };
@@ -145,7 +156,7 @@ struct RawAsked {
     threshold: Option<f64>,
     #[serde(default)]
     metadata: serde_json::Map<String, Value>,
-    // Notes for people: they reach neither the subject nor the grader.
+    // Notes for people: they reach neither the subject nor the grader. [`Provenance`] reads the second.
     #[serde(rename = "description")]
     _description: Option<IgnoredAny>,
     #[serde(rename = "retune")]

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::floor::{self, FloorTrial, Missed};
 use super::lineage::Lineage;
 use super::measure;
 use super::numbers::Numbers;
-use super::policy::{Contamination, Criterion, Design, Kind, Occasion, Policy, Rule, Severity};
+use super::policy::{
+    Contamination, Criterion, Design, ErrorPolicy, Kind, Occasion, Policy, Rule, Severity,
+};
 use super::reason::{Code, Reason};
 use super::rows::{Rows, Trouble};
 use super::slices::{self, SliceResult};
@@ -28,6 +31,8 @@ pub struct Judgement {
     pub comparisons: Vec<Comparison>,
     /// One per slice and criterion, where the policy asks for slices.
     pub slices: Vec<SliceResult>,
+    /// The cases of the floor that the candidate did not pass at once.
+    pub missed: Vec<Missed>,
     /// Why, the gravest first; remarks last.
     pub reasons: Vec<Reason>,
 }
@@ -62,6 +67,13 @@ pub struct Comparison {
     pub numbers: Numbers,
 }
 
+impl Comparison {
+    /// Whether it compares right and wrong of two arms.
+    pub(super) fn is_paired(&self) -> bool {
+        self.kind.is_binary() && matches!(self.rule, Rule::Noninferior | Rule::Superior)
+    }
+}
+
 fn is_false(truth: &bool) -> bool {
     !truth
 }
@@ -79,6 +91,8 @@ pub struct Trial<'a> {
     pub anchor: Option<&'a Report>,
     /// What the candidate was trained on.
     pub lineage: &'a Lineage,
+    /// The candidate's answers to the suite's floor, where it has one.
+    pub floor: Option<FloorTrial<'a>>,
     /// Which look and which decision this is.
     pub occasion: Occasion,
 }
@@ -90,7 +104,7 @@ pub struct Trial<'a> {
 pub fn judge(policy: &Policy, trial: Trial<'_>) -> Result<Judgement, StatsError> {
     let Ok(id) = trial.suite.id() else {
         let reason = Reason::new(Code::SuiteDiffers, "the suite has no identity");
-        return Ok(Judgement::of(Vec::new(), Vec::new(), vec![reason]));
+        return Ok(Judgement::nothing(vec![reason]));
     };
     let occasion = trial.occasion;
     let which_look = policy.design.looks > 1 && occasion.look.is_none();
@@ -124,15 +138,17 @@ pub fn judge(policy: &Policy, trial: Trial<'_>) -> Result<Judgement, StatsError>
     case.check_reports();
     case.check_lineage(trial.lineage);
     case.check_size()?;
+    case.check_floor(trial.floor);
     if case.is_invalid() {
-        return Ok(Judgement::of(Vec::new(), Vec::new(), case.reasons));
+        return Ok(Judgement::nothing(case.reasons));
     }
     let comparisons = case.compare()?;
     let slices = case.compare_slices()?;
+    let missed = case.judge_floor(trial.floor);
     if case.is_invalid() {
-        return Ok(Judgement::of(Vec::new(), Vec::new(), case.reasons));
+        return Ok(Judgement::nothing(case.reasons));
     }
-    Ok(Judgement::of(comparisons, slices, case.reasons))
+    Ok(Judgement::of(comparisons, slices, missed, case.reasons))
 }
 
 /// Whether the baselines are untrained ones, so that the rule for first versions applies.
@@ -144,9 +160,14 @@ pub(super) fn is_first_version(baselines: &[&Report]) -> bool {
 }
 
 impl Judgement {
+    fn nothing(reasons: Vec<Reason>) -> Self {
+        Self::of(Vec::new(), Vec::new(), Vec::new(), reasons)
+    }
+
     fn of(
         comparisons: Vec<Comparison>,
         slices: Vec<SliceResult>,
+        missed: Vec<Missed>,
         mut reasons: Vec<Reason>,
     ) -> Self {
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.code.verdict()));
@@ -161,6 +182,7 @@ impl Judgement {
             verdict,
             comparisons,
             slices,
+            missed,
             reasons,
         }
     }
@@ -282,8 +304,26 @@ impl<'a> Judging<'a> {
     }
 
     fn check_report(&mut self, arm: &str, report: &Report) {
+        let id = self.id;
+        self.check_answers(arm, report, (self.suite, &id));
+        if let Some(served) = &report.served {
+            let text = format!("the {arm}'s answers came from the {}", served.target);
+            self.say(Code::AnsweredElsewhere, text);
+        }
+        if report.repeats() != self.policy.design.repeats {
+            let text = format!(
+                "the {arm} has {} answers per case; the policy wants {}",
+                report.repeats(),
+                self.policy.design.repeats
+            );
+            self.say(Code::RepeatsDiffer, text);
+        }
+    }
+
+    /// Whether a report answers exactly a suite, is consistent and has few enough errors.
+    fn check_answers(&mut self, arm: &str, report: &Report, (suite, id): (&Suite, &SuiteId)) {
         use crate::eval::Mismatch;
-        let mismatches = report.mismatches(self.suite, &self.id);
+        let mismatches = report.mismatches(suite, id);
         let code = |mismatch: &Mismatch| match mismatch {
             Mismatch::Suite(_) => Code::SuiteDiffers,
             Mismatch::Missing(_)
@@ -310,18 +350,6 @@ impl<'a> Judging<'a> {
                 self.say(kind, format!("the {arm}'s report: {}", listed(&of_kind)));
             }
         }
-        if let Some(served) = &report.served {
-            let text = format!("the {arm}'s answers came from the {}", served.target);
-            self.say(Code::AnsweredElsewhere, text);
-        }
-        if report.repeats() != self.policy.design.repeats {
-            let text = format!(
-                "the {arm} has {} answers per case; the policy wants {}",
-                report.repeats(),
-                self.policy.design.repeats
-            );
-            self.say(Code::RepeatsDiffer, text);
-        }
         let errors = report
             .cases
             .iter()
@@ -329,7 +357,8 @@ impl<'a> Judging<'a> {
             .count();
         let (errors, n) = (errors as f64, report.cases.len().max(1) as f64);
         let allowed = self.policy.design.max_error_rate;
-        if errors / n > allowed.get() {
+        let counted = self.policy.design.errors == ErrorPolicy::CountAsWrong;
+        if errors / n > allowed.get() && !counted {
             let text = format!(
                 "{errors} of {n} cases of the {arm} have an error; the policy allows a share of {allowed}"
             );
@@ -340,6 +369,69 @@ impl<'a> Judging<'a> {
             );
             self.say(Code::ErrorsCounted, text);
         }
+    }
+
+    /// The policy asks for a floor where there is one, and the candidate's answers to it are there and sound.
+    fn check_floor(&mut self, trial: Option<FloorTrial<'_>>) {
+        let (trial, rule) = match (trial, self.policy.floor()) {
+            (None, None) => return,
+            (Some(trial), Some(rule)) => (trial, rule),
+            (Some(trial), None) => {
+                let text = format!(
+                    "the suite has a floor (cases: {}), and the policy has no `floor`",
+                    trial.suite.cases().len()
+                );
+                return self.say(Code::NoFloorRule, text);
+            }
+            (None, Some(_)) => {
+                let text =
+                    "the policy has a `floor`, and there are no answers of the candidate to one";
+                return self.say(Code::FloorMissing, text);
+            }
+        };
+        if let Err(text) = trial.is_of(self.suite, &self.candidate.subject) {
+            return self.say(Code::FloorMissing, text);
+        }
+        let Ok(id) = trial.suite.id() else {
+            return self.say(Code::FloorMissing, "the floor has no identity");
+        };
+        self.check_answers("floor", trial.report, (trial.suite, &id));
+        let Some(again) = trial.again else { return };
+        let asked = trial.asked_again(rule);
+        match asked.as_ref().map(|suite| (suite, suite.id())) {
+            Some((suite, Ok(id))) if again.repeats() == rule.confirm.repeats => {
+                self.check_answers("repeated floor", again, (suite, &id));
+            }
+            _ => {
+                let text = "what was asked again are not the cases that the candidate missed, as often as the policy says";
+                self.say(Code::FloorMissing, text);
+            }
+        }
+    }
+
+    /// Which cases of the floor are missed, and which of them fail.
+    fn judge_floor(&mut self, trial: Option<FloorTrial<'_>>) -> Vec<Missed> {
+        let (Some(trial), Some(rule)) = (trial, self.policy.floor()) else {
+            return Vec::new();
+        };
+        let missed = floor::missed(&trial, rule);
+        for (code, fails, what) in [
+            (Code::FloorFailed, true, "not passed"),
+            (Code::FloorUnsteady, false, "passed only when asked again"),
+        ] {
+            let cases = missed.iter().filter(|missed| missed.fails == fails);
+            let named: Vec<String> = cases.map(|missed| trial.told(missed)).collect();
+            if !named.is_empty() {
+                let text = format!(
+                    "{} of {} cases of the floor {what}: {}",
+                    named.len(),
+                    trial.suite.cases().len(),
+                    listed(&named)
+                );
+                self.say(code, text);
+            }
+        }
+        missed
     }
 
     /// What it was trained on is known, and holds none of the suite's texts.

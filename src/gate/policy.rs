@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::GateError;
 use crate::digest::Digest;
 use crate::document::{Decimal, canonical};
-use crate::eval::{BaselineKind, SuiteId};
+use crate::eval::{BaselineKind, Suite, SuiteId};
 use crate::reference::ModelRef;
 use crate::stats::{self, MAX_LOOKS, Question, StatsError};
 use crate::store::Store;
@@ -35,6 +35,8 @@ pub struct Policy {
     pub(super) anchor: Option<Anchor>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) slices: Option<Slices>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) floor: Option<FloorRule>,
     pub(super) on_inconclusive: OnInconclusive,
     pub(super) contamination: Contamination,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,8 +55,14 @@ pub struct Design {
     pub power: Decimal,
     /// The share of cases on which the arms are expected to differ; for planning only.
     pub discordance: Decimal,
+    /// Whether plans take that share from earlier decisions on the suite, where there are some.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub discordance_auto: bool,
     /// The largest share of cases with an error, in either arm, that still allows a verdict.
     pub max_error_rate: Decimal,
+    /// What more errors lead to.
+    #[serde(default, skip_serializing_if = "ErrorPolicy::is_invalid")]
+    pub errors: ErrorPolicy,
     /// What cases that belong together share: `label` or `metadata.<key>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clusters: Option<String>,
@@ -67,6 +75,23 @@ pub struct Design {
     /// What judging on the same suite again and again may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<Reuse>,
+}
+
+/// What errors beyond the allowed share lead to. Whatever is said, none is left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorPolicy {
+    /// INVALID: evidence is missing.
+    #[default]
+    Invalid,
+    /// Any number of them counts against the candidate.
+    CountAsWrong,
+}
+
+impl ErrorPolicy {
+    fn is_invalid(&self) -> bool {
+        *self == Self::Invalid
+    }
 }
 
 /// The alpha that all decisions on one suite share.
@@ -120,6 +145,33 @@ pub struct Required {
     pub margin: Decimal,
 }
 
+/// How the cases are judged that every version has to pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FloorRule {
+    /// What happens to a case that is not passed.
+    pub confirm: Confirm,
+}
+
+/// When a case that is not passed fails, where answers are drawn and so can differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirm {
+    /// How often it is asked again.
+    pub repeats: u32,
+    /// It fails when so many of these answers are not right.
+    pub fail_if: u32,
+}
+
+impl Default for Confirm {
+    fn default() -> Self {
+        Self {
+            repeats: 3,
+            fail_if: 2,
+        }
+    }
+}
+
 /// What to do with cases that are nearly a text the candidate was trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,6 +219,10 @@ pub struct Occasion {
 
 fn one() -> u32 {
     1
+}
+
+fn is_false(truth: &bool) -> bool {
+    !truth
 }
 
 fn is_one(number: &u32) -> bool {
@@ -329,6 +385,12 @@ impl Policy {
         &self.design
     }
 
+    /// The same, planned with another discordance.
+    pub fn with_discordance(mut self, discordance: Decimal) -> Self {
+        self.design.discordance = discordance;
+        self
+    }
+
     /// What has to hold against a version; at least one criterion blocks.
     pub fn criteria(&self) -> &[Criterion] {
         &self.criteria
@@ -352,6 +414,24 @@ impl Policy {
     /// Parts of the suite that must not be harmed.
     pub fn slices(&self) -> Option<&Slices> {
         self.slices.as_ref()
+    }
+
+    /// How the cases are judged that every version has to pass.
+    pub fn floor(&self) -> Option<&FloorRule> {
+        self.floor.as_ref()
+    }
+
+    /// Whether the policy asks for a floor exactly where the suite has one.
+    ///
+    /// Where it does not ask, nobody who promotes by it would miss the floor, so that is an error and not a habit.
+    pub fn fits_floor(&self, floor: Option<&Suite>) -> Result<(), GateError> {
+        match (&self.floor, floor) {
+            (Some(_), None) => Err(GateError::NoFloor),
+            (None, Some(floor)) => Err(GateError::NoFloorRule {
+                cases: floor.cases().len(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// What happens to cases that are nearly a text the candidate was trained on.
@@ -523,6 +603,7 @@ impl Policy {
         }
         faults.extend(self.anchor.iter().flat_map(Anchor::faults));
         faults.extend(self.slices.iter().flat_map(Slices::faults));
+        faults.extend(self.floor.iter().flat_map(FloorRule::faults));
         faults.extend(self.overrides.iter().flat_map(Overrides::faults));
         if let Some(near) = &self.near
             && !(0.7..1.0).contains(&near.jaccard.get())
@@ -686,6 +767,21 @@ impl Slices {
             }
         }
         faults
+    }
+}
+
+impl FloorRule {
+    fn faults(&self) -> Vec<(String, String)> {
+        let Confirm { repeats, fail_if } = self.confirm;
+        let checks = [("repeats", repeats, 100), ("fail_if", fail_if, repeats)];
+        let wrong = checks
+            .into_iter()
+            .filter(|(_, value, most)| !(1..=(*most).max(1)).contains(value));
+        let fault = |(key, value, most): (&str, u32, u32)| {
+            let message = format!("{value} is not from 1 to {}", most.max(1));
+            (format!("floor.confirm.{key}"), message)
+        };
+        wrong.map(fault).collect()
     }
 }
 

@@ -48,6 +48,10 @@ pub enum Code {
     WhichLook,
     /// The suite has been used for as many decisions as the policy allows.
     BudgetSpent,
+    /// The policy asks for a floor, and the candidate's answers to it are missing or are not those.
+    FloorMissing,
+    /// The suite has a floor that the policy does not ask for.
+    NoFloorRule,
     /// Both arms have every case wrong: the suite or the labels do not fit.
     NothingRight,
     /// The baselines are not the ones that the policy compares with.
@@ -62,6 +66,8 @@ pub enum Code {
     Harm,
     /// A slice is significantly worse.
     SliceHarm,
+    /// A case of the floor is not passed.
+    FloorFailed,
     /// Neither the rule nor harm could be shown.
     Undecided,
     /// The answers came from outside: retune did not run what they are said to come from.
@@ -76,6 +82,8 @@ pub enum Code {
     SmallRegression,
     /// Slices too small to be tested, or to show a drop of the size the policy names.
     SlicesCoarse,
+    /// A case of the floor that was not passed at first was passed when it was asked again.
+    FloorUnsteady,
     /// A criterion that does not block does not hold.
     NotHeld,
 }
@@ -99,12 +107,14 @@ impl Code {
             | Self::NoAnchor
             | Self::WhichLook
             | Self::BudgetSpent
+            | Self::FloorMissing
+            | Self::NoFloorRule
             | Self::Saturated
             | Self::NothingRight
             | Self::WrongBaseline
             | Self::NoRule
             | Self::NotACandidate => Some(Verdict::Invalid),
-            Self::Harm | Self::SliceHarm => Some(Verdict::Fail),
+            Self::Harm | Self::SliceHarm | Self::FloorFailed => Some(Verdict::Fail),
             Self::Undecided => Some(Verdict::Inconclusive),
             Self::AnsweredElsewhere
             | Self::ErrorsCounted
@@ -112,6 +122,7 @@ impl Code {
             | Self::ContaminatedIncluded
             | Self::SmallRegression
             | Self::SlicesCoarse
+            | Self::FloorUnsteady
             | Self::NotHeld => None,
         }
     }

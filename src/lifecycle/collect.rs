@@ -113,6 +113,7 @@ fn needed_by(document: &[u8]) -> Vec<Digest> {
             .chain(&[&value["candidate"]])
             .map(|arm| &arm["report"])
             .chain([&value["suite"], &value["policy"]])
+            .chain(["suite", "report", "again"].map(|part| &value["floor"][part]))
             .collect(),
         _ => Vec::new(),
     };

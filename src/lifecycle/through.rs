@@ -15,6 +15,17 @@ pub struct Through {
     pub why: Option<String>,
 }
 
+impl From<Evaluation> for Through {
+    /// What ran here leaves no answer out.
+    fn from(evaluation: Evaluation) -> Self {
+        Self {
+            evaluation,
+            unanswered: 0,
+            why: None,
+        }
+    }
+}
+
 /// Has `file`'s target answer `suite` for `subject`, unless the registry has a report of exactly that.
 ///
 /// `asked` is the suite as a strategy asks for it, or the suite itself; the report is about `suite`.

@@ -44,6 +44,11 @@ const COMMANDS: &[(&str, Kind, Option<i32>)] = &[
         Reference,
         None,
     ),
+    (
+        "eval add-case suite.yaml --ticket T --failed ~support@LABEL --text a --expected b --dry-run",
+        Reference,
+        Some(2),
+    ),
     ("gate plan --cases 1500", Free, None),
     (
         "gate check ~support@LABEL --against majority --suite intents",
@@ -311,10 +316,17 @@ fn leaves(env: &Env, path: &[&str]) -> Vec<String> {
     if below.is_empty() {
         return vec![path.join(" ")];
     }
+    // A command that does something itself, beside the verbs below it, says so in a first line of usage.
+    let usage = help.split("Usage:").nth(1).unwrap_or_default();
+    let own = usage
+        .lines()
+        .next()
+        .is_some_and(|line| !line.contains("<COMMAND>"));
     let all = below
         .iter()
         .map(|sub| leaves(env, &[path, &[sub]].concat()));
-    all.collect::<Vec<_>>().concat()
+    let own = own.then(|| vec![path.join(" ")]);
+    own.into_iter().chain(all).flatten().collect()
 }
 
 /// `init` makes a tenant, of any name that is one.

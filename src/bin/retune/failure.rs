@@ -347,6 +347,14 @@ impl From<EvalError> for Failure {
         };
         match error {
             EvalError::Suite(faults) => Self::from(faults).context("the suite is not valid"),
+            EvalError::NewCase(faults) => Self::from(faults).context("the case cannot be added"),
+            EvalError::NoFloor { ref cases, .. } => {
+                let hint = format!(
+                    "say where its cases are to be, in place of `cases`: `splits: {{gate: {}, floor: incidents.jsonl}}`",
+                    cases.file_name().unwrap_or_default().display()
+                );
+                Self::from_error(exit, &error).hint(hint)
+            }
             EvalError::Strategy(faults) => Self::from(faults).context("the strategy is not valid"),
             EvalError::Target(faults) => Self::from(faults).context("the target is not valid"),
             EvalError::Journal { .. } => {
@@ -386,6 +394,12 @@ impl From<GateError> for Failure {
             GateError::Eval(error) => error.into(),
             GateError::Unreachable { .. } => Self::from_error(exit, &error)
                 .hint("see what a policy can decide: retune gate plan --cases N"),
+            GateError::NoFloorRule { .. } => Self::from_error(exit, &error).hint(
+                "add `floor: {}` to the policy, so that nothing is promoted without it",
+            ),
+            GateError::NoFloor => Self::from_error(exit, &error).hint(
+                "name its file in the suite, `splits: {gate: FILE, floor: FILE}`, and add a case: retune eval add-case",
+            ),
             other => Self::from_error(exit, &other),
         }
     }

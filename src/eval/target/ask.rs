@@ -90,7 +90,7 @@ impl TargetFile {
     ) -> Result<Answered, EvalError> {
         self.fits(suite)?;
         if let Some((path, bytes)) = &self.outputs {
-            let said = outputs::read(path, bytes, suite).map_err(EvalError::Target)?;
+            let said = outputs::read(path, bytes, suite, &self.cases).map_err(EvalError::Target)?;
             return Ok(Asking::recorded(self, said));
         }
         let settings = match suite.task() {

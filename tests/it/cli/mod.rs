@@ -7,6 +7,7 @@ mod doctor;
 mod eval;
 #[cfg(feature = "train")]
 mod export;
+pub(crate) mod floor;
 #[cfg(feature = "train")]
 mod full;
 mod gate;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use retune::eval::{CaseResult, LabelReport, ReportMetrics, Served, Subject, Suite, Task};
-use retune::lifecycle::{Evaluation, Through};
+use retune::lifecycle::{FloorAnswers, Through};
 use retune::progress::grouped;
 use serde::Serialize;
 
@@ -37,13 +37,33 @@ pub(crate) struct Evaluated {
     /// Why the first of them is.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// How it did on the suite's floor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    floor: Option<Box<Floor>>,
     /// The first cases of a generative suite that went wrong: for people, who find all of them in the report.
     #[serde(skip)]
     wrong: Vec<String>,
 }
 
+/// How a subject did on the cases that every version has to pass.
+#[derive(Serialize)]
+struct Floor {
+    #[serde(flatten)]
+    first: Evaluated,
+    /// The cases that it missed.
+    missed: Vec<String>,
+    /// How it did on these, asked again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    again: Option<Evaluated>,
+    /// What it said to them, for people.
+    #[serde(skip)]
+    told: Vec<String>,
+}
+
 impl Evaluated {
-    pub(crate) fn new(suite: &Suite, evaluation: &Evaluation) -> Self {
+    /// What came of asking.
+    pub(crate) fn new(suite: &Suite, through: &Through) -> Self {
+        let evaluation = &through.evaluation;
         let report = evaluation.report.as_ref();
         Self {
             suite: evaluation.suite.to_string(),
@@ -54,8 +74,9 @@ impl Evaluated {
             report: report.map(|(id, _)| id.to_string()),
             metrics: report.map(|(_, report)| report.metrics.clone()),
             served: report.and_then(|(_, report)| report.served.clone()),
-            unanswered: 0,
-            why: None,
+            unanswered: through.unanswered,
+            why: through.why.clone(),
+            floor: None,
             wrong: match (suite.task(), report) {
                 (Task::Generation(_), Some((_, report))) => wrong(&report.cases),
                 _ => Vec::new(),
@@ -65,21 +86,34 @@ impl Evaluated {
 }
 
 impl Evaluated {
-    /// What came of asking a target.
-    pub(crate) fn through(suite: &Suite, through: &Through) -> Self {
+    /// The same, with what came of asking the suite's floor.
+    pub(crate) fn with_floor(self, floor: &Suite, answers: &FloorAnswers) -> Self {
+        let report = answers.first.evaluation.report.as_ref();
+        let missed = report.map_or_else(Vec::new, |(_, report)| {
+            report.missed().into_iter().map(str::to_owned).collect()
+        });
+        let floor = Floor {
+            first: Self::new(floor, &answers.first),
+            missed,
+            again: answers.again.as_ref().map(|again| Self::new(floor, again)),
+            told: report.map_or_else(Vec::new, |(_, report)| wrong(&report.cases)),
+        };
         Self {
-            unanswered: through.unanswered,
-            why: through.why.clone(),
-            ..Self::new(suite, &through.evaluation)
+            floor: Some(Box::new(floor)),
+            ..self
         }
     }
 
     /// Whether a judgement can be made from it: nothing is missing, and what was asked for answered.
     pub(crate) fn is_evidence(&self) -> bool {
         let silent = |metrics: &ReportMetrics| metrics.errors * FEW > metrics.n;
+        let floor = self.floor.as_ref();
         self.unanswered == 0
             && !self.metrics.as_ref().is_some_and(silent)
             && self.switched().is_none()
+            && floor.is_none_or(|floor| {
+                floor.first.is_evidence() && floor.again.as_ref().is_none_or(Self::is_evidence)
+            })
     }
 
     fn switched(&self) -> Option<String> {
@@ -148,7 +182,40 @@ impl View for Evaluated {
             writeln!(out, "  {head:<9} {case}")?;
         }
         let found = if self.new { "" } else { " (there already)" };
-        writeln!(out, "  report    {report}{}", styled(DIM, found))
+        writeln!(out, "  report    {report}{}", styled(DIM, found))?;
+        self.floor.as_ref().map_or(Ok(()), |floor| floor.human(out))
+    }
+}
+
+impl Floor {
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        let cases = grouped(self.first.cases);
+        let asked = [Some(&self.first), self.again.as_ref()];
+        let unanswered: u64 = asked.iter().flatten().map(|asked| asked.unanswered).sum();
+        if unanswered > 0 {
+            let missing = format!("{} answers are missing", grouped(unanswered));
+            writeln!(out, "  floor     {}", styled(BAD, missing))?;
+            return writeln!(out, "the same command asks only for what is missing");
+        }
+        let Some(report) = &self.first.report else {
+            return writeln!(out, "  floor     {cases} cases, not asked yet");
+        };
+        match self.missed.len() {
+            0 => writeln!(out, "  floor     all {cases} cases passed")?,
+            missed => {
+                let missed = format!("{} of {cases} cases missed", grouped(missed as u64));
+                writeln!(out, "  floor     {}", styled(BAD, missed))?;
+            }
+        }
+        for case in &self.told {
+            writeln!(out, "            {case}")?;
+        }
+        if let Some(metrics) = self.again.as_ref().and_then(|again| again.metrics.as_ref()) {
+            let right = (metrics.accuracy.get() * metrics.n as f64).round() as u64;
+            let (right, n) = (grouped(right), grouped(metrics.n));
+            writeln!(out, "            asked again: {right} of {n} answers right")?;
+        }
+        writeln!(out, "            report {report}")
     }
 }
 
