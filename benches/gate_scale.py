@@ -6,7 +6,8 @@
 PATH: retune, built for release. DIR: a project with one registered version, such as `retune pipeline run pipelines/quickstart.yaml` leaves in
 `quickstart/`; it is copied, and a second version is trained in the copy with another seed. Both versions get recorded outputs of a suite of
 so many cases with a slice each (about one in ten wrong, one in twenty of them differing between the versions), and then whole processes of
-`gate check`, `gate show` and the page are timed. Medians, the slowest of the rounds and the largest resident memory are printed.
+`gate check`, `gate show` and the page are timed. Medians, the slowest of the rounds, the processor's time and the largest resident memory
+are printed.
 """
 import argparse
 import json
@@ -45,8 +46,7 @@ def main() -> None:
         old, new = versions(args, project)
         scene(project, args.cases, args.slices)
         for version, name in ((old, "old"), (new, "new")):
-            seconds, peak = run(args, project, "eval", "suite.yaml", "--model", version, "--target", f"{name}.jsonl")
-            print(f"eval of recorded outputs   {seconds:6.2f} s   {peak:5.0f} MB")
+            measure(args, project, "eval of recorded outputs", ["eval", "suite.yaml", "--model", version, "--target", f"{name}.jsonl"], 1)
         check = ["gate", "check", new, "--against", old, "--suite", "suite.yaml", "--policy", "policy.yaml"]
         measure(args, project, "gate check", check)
         measure(args, project, "gate show", ["gate", "show", new])
@@ -59,7 +59,9 @@ def versions(args, project: Path) -> list[str]:
     job = (HERE / "pipelines/quickstart/job.yaml").read_text()
     seed = next(line for line in job.splitlines() if line.startswith("seed:"))
     (project / "other.yaml").write_text(job.replace(seed, "seed: 4711"))
-    run_id = json.loads(out(args, project, "train", "other.yaml", "--format", "json").splitlines()[-1])["run"]
+    out(args, project, "train", "other.yaml")
+    runs = json.loads(out(args, project, "run", "list", "--format", "json"))["runs"]
+    run_id = next(run["run"] for run in runs if not first["manifest"]["run"]["id"].startswith(f"sha256:{run['run']}"))
     second = json.loads(out(args, project, "model", "register", "support-router", "--run", run_id, "--format", "json"))
     return [f"support-router@{of['version'].rsplit('@', 1)[-1]}" for of in (first, second)]
 
@@ -84,15 +86,15 @@ def scene(project: Path, cases: int, slices: int) -> None:
         (project / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def measure(args, project: Path, what: str, argv: list[str]) -> None:
-    rounds = [run(args, project, *argv) for _ in range(args.rounds)]
-    seconds = [seconds for seconds, _ in rounds]
-    peak = max(peak for _, peak in rounds)
-    print(f"{what:24}   {statistics.median(seconds):6.2f} s   {peak:5.0f} MB   slowest {max(seconds):.2f} s")
+def measure(args, project: Path, what: str, argv: list[str], rounds: int | None = None) -> None:
+    found = [run(args, project, *argv) for _ in range(rounds or args.rounds)]
+    seconds, processor, peak = (list(of) for of in zip(*found))
+    print(f"{what:24}   {statistics.median(seconds):6.2f} s   slowest {max(seconds):5.2f} s   "
+          f"processor {statistics.median(processor):5.2f} s   {max(peak):4.0f} MB")
 
 
-def run(args, project: Path, *argv: str) -> tuple[float, float]:
-    """Seconds and megabytes of one process; 11 and 12 are answers of the gate."""
+def run(args, project: Path, *argv: str) -> tuple[float, float, float]:
+    """Seconds, seconds of the processor, and megabytes of one process; 11 and 12 are answers of the gate."""
     began = time.perf_counter()
     process = subprocess.Popen([args.retune, *argv], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     complaint = process.stderr.read().decode()
@@ -101,7 +103,7 @@ def run(args, project: Path, *argv: str) -> tuple[float, float]:
     code = os.waitstatus_to_exitcode(status)
     if code not in (0, 11, 12):
         raise SystemExit(f"retune {' '.join(argv)} ended with {code}:\n{complaint}")
-    return seconds, usage.ru_maxrss / 1000
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
 
 
 def out(args, project: Path, *argv: str) -> str:

@@ -234,6 +234,22 @@ pub fn report_of(
     Ok(reports.into_iter().next())
 }
 
+/// The id of that report; it is read only where there are several to choose from.
+pub(super) fn report_id_of(
+    workspace: &Workspace<'_>,
+    suite: &SuiteId,
+    subject: &Subject,
+) -> Result<Option<ReportId>, EvaluateError> {
+    let tenant = workspace.tenant();
+    let entries = tenant.reports().of(&suite.digest(), &subject.digest()?)?;
+    let stored = |entry: &&ReportEntry| workspace.store.contains(&entry.report);
+    let mut stored = entries.iter().filter(stored);
+    match (stored.next(), stored.next()) {
+        (Some(only), None) => Ok(Some(only.report.into())),
+        _ => Ok(report_of(workspace, suite, subject)?.map(|(id, _)| id)),
+    }
+}
+
 /// All reports of a subject on a suite whose bytes are in the store, the newest day first.
 pub(super) fn reports_of(
     workspace: &Workspace<'_>,

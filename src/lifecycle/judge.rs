@@ -1,10 +1,10 @@
 //! Judging a version by what is recorded about it.
 
-use super::evaluate::{EvaluateError, report_of, subject_of};
+use super::evaluate::{EvaluateError, report_id_of, report_of, subject_of};
 use super::workspace::Workspace;
 use crate::digest::Digest;
 use crate::document::{Decimal, canonical};
-use crate::eval::{BaselineKind, Report, ReportId, Subject, Suite, SuiteId, Suites};
+use crate::eval::{BaselineKind, Subject, Suite, SuiteId, Suites};
 use crate::gate::{
     self, Arm, Arms, Evidence, EvidenceId, FloorArm, FloorRule, GateError, Occasion,
 };
@@ -81,12 +81,12 @@ pub fn judge(
     look: Option<u32>,
 ) -> Result<Checked, JudgeError> {
     let suite = suites.suite.id().map_err(GateError::from)?;
-    let arm = |name: String, subject: Subject| {
-        let (report, _) = report_for(workspace, &suite, &name, subject)?;
-        Ok(Arm {
+    let arm = |name: String, subject: Subject| match report_id_of(workspace, &suite, &subject)? {
+        Some(report) => Ok(Arm {
             report,
             label: Some(name),
-        })
+        }),
+        None => Err(no_report(name, subject, suite)),
     };
     policy.fits_floor(suites.floor.as_ref())?;
     let first = baselines
@@ -151,19 +151,11 @@ pub fn judge(
     Err(JudgeError::Contended(ATTEMPTS))
 }
 
-fn report_for(
-    workspace: &Workspace<'_>,
-    suite: &SuiteId,
-    name: &str,
-    subject: Subject,
-) -> Result<(ReportId, Report), JudgeError> {
-    match report_of(workspace, suite, &subject)? {
-        Some(report) => Ok(report),
-        None => Err(JudgeError::NoReport {
-            arm: name.to_owned(),
-            subject: Box::new(subject),
-            suite: *suite,
-        }),
+fn no_report(arm: String, subject: Subject, suite: SuiteId) -> JudgeError {
+    JudgeError::NoReport {
+        arm,
+        subject: Box::new(subject),
+        suite,
     }
 }
 
@@ -176,11 +168,13 @@ fn floor_arm(
 ) -> Result<FloorArm, JudgeError> {
     let subject = subject_of(candidate);
     let id = floor.id().map_err(GateError::from)?;
-    let (report, found) = report_for(workspace, &id, &candidate.to_string(), subject.clone())?;
+    let Some((report, found)) = report_of(workspace, &id, &subject)? else {
+        return Err(no_report(candidate.to_string(), subject, id));
+    };
     let again = match floor.again(&found.missed(), rule.confirm.repeats) {
         Some(again) => {
             let id = again.id().map_err(GateError::from)?;
-            report_of(workspace, &id, &subject)?.map(|(report, _)| report)
+            report_id_of(workspace, &id, &subject)?
         }
         None => None,
     };

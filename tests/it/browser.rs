@@ -72,6 +72,7 @@ fn the_page_of_a_verdict_can_be_read_on_every_screen() {
             "FAIL",
             "Floor",
             "always wrong",
+            "passed when asked again",
             "topic 1",
             "harmed",
             "Regressed",

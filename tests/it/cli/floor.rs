@@ -31,7 +31,7 @@ asked=$(cat)
 case "$asked" in
   *'"prompt":"WRONG"'*) say=no ;;
   *'"prompt":"unsteady"'*) echo x >> asked; say=yes; [ "$(wc -l < asked)" -gt 2 ] || say=no ;;
-  *'"prompt":"always wrong"'*) say=no ;;
+  *'"prompt":"always wrong'*) say=no ;;
   *) say=yes ;;
 esac
 echo "{\"output\": \"$say\"}"
@@ -71,9 +71,9 @@ impl Scene {
         // Everything from `say 10` to `say 19`.
         self.write("new.sh", ANSWERS.replace("WRONG", "say 1'[0-9]'"));
         self.add("INC-88", "unsteady", &[]).ok();
-        self.add("INC-90", "always wrong", &[]).ok();
-        self.add("INC-91", &format!("pay {}", "back".repeat(100)), &[])
-            .ok();
+        let long = format!("always wrong {}", "back".repeat(100));
+        self.add("INC-90", &long, &[]).ok();
+        self.add("INC-91", "pay back", &[]).ok();
         self.eval("old", "").ok();
         std::fs::remove_file(self.project.env.path("asked")).unwrap();
         self.eval("new", "").ok();

@@ -111,6 +111,7 @@ struct Floor {
 
 #[derive(Serialize)]
 struct FloorCase {
+    verdict: &'static str,
     tone: &'static str,
     again: Option<String>,
     #[serde(flatten)]
@@ -304,6 +305,10 @@ fn floor(page: &Page<'_>) -> Option<Floor> {
     let floor = page.judged.floor()?;
     let shown = page.missed.iter().take(SHOWN);
     let of = |case: &MissedCase| FloorCase {
+        verdict: match case.missed.fails {
+            true => "fails",
+            false => "passed when asked again",
+        },
         tone: match case.missed.fails {
             true => "bad",
             false => "doubt",
