@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::grader::Grader;
+use crate::base::BaseId;
 use crate::document::Decimal;
 
 /// How texts are generated and graded.
@@ -15,6 +16,9 @@ pub struct Generation {
     pub graders: Vec<Grader>,
     /// How many answers each case gets, each drawn anew.
     pub repeats: u32,
+    /// The base whose embeddings `similar` graders compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embeddings: Option<BaseId>,
 }
 
 /// How texts are generated, whatever answers.

@@ -9,6 +9,7 @@
 mod asserts;
 mod baseline;
 mod batches;
+mod embeddings;
 mod error;
 mod generation;
 mod grader;
@@ -29,9 +30,10 @@ mod tests;
 
 pub use baseline::{Centroids, majority};
 pub use batches::{Packed, pack};
+pub use embeddings::{Embedding, cosine};
 pub use error::EvalError;
 pub use generation::{Generation, Settings};
-pub use grader::{Grader, Grades, Likeness, Normalise, Rule};
+pub use grader::{Grader, Grades, Likeness, Normalise, Opinions, Rule};
 #[cfg(feature = "train")]
 pub use local::Local;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
-use super::grader::{Grader, Marker};
+use super::grader::{Grader, Hearing, Marker, Opinions};
 use super::subject::Subject;
 use super::suite::{Case, Suite, SuiteId, Task};
 use super::target::Served;
@@ -156,6 +156,17 @@ impl Report {
         labels: Vec<String>,
         answers: Vec<Answer>,
     ) -> Result<Self, EvalError> {
+        Self::graded(suite, subject, labels, answers, &Opinions::default())
+    }
+
+    /// The same, where graders have to look further than the answers: `opinions` is what they found.
+    pub fn graded(
+        suite: &Suite,
+        subject: Subject,
+        labels: Vec<String>,
+        answers: Vec<Answer>,
+        opinions: &Opinions,
+    ) -> Result<Self, EvalError> {
         let repeats = suite.repeats();
         if answers.len() != suite.cases().len() * repeats as usize {
             return Err(EvalError::Answers {
@@ -164,17 +175,17 @@ impl Report {
                 suite: suite.name().to_string(),
             });
         }
-        let asked = suite
-            .cases()
-            .iter()
-            .flat_map(|case| (0..repeats).map(move |repeat| (case, repeat)));
         let marker = suite.marker()?;
         let labelled = *suite.task() == Task::Classification;
-        let cases: Vec<CaseResult> = asked
+        let cases: Vec<CaseResult> = suite
+            .asked()
             .zip(answers)
             .map(|((case, repeat), answer)| match labelled {
                 true => CaseResult::labelled(case, answer),
-                false => CaseResult::graded(&marker, case, repeat, answer),
+                false => {
+                    let hearing = Hearing::Fresh { opinions, repeat };
+                    CaseResult::graded(&marker, case, repeat, answer, hearing)
+                }
             })
             .collect();
         Ok(Self {
@@ -284,10 +295,16 @@ impl CaseResult {
     }
 
     /// A grader that cannot say anything leaves the case without an answer.
-    fn graded(marker: &Marker<'_>, case: &Case, repeat: u32, answer: Answer) -> Self {
+    fn graded(
+        marker: &Marker<'_>,
+        case: &Case,
+        repeat: u32,
+        answer: Answer,
+        hearing: Hearing<'_>,
+    ) -> Self {
         let said = Said::of(answer);
         let grades = match &said.text {
-            Ok(text) => marker.grade(case, text, &said.measures, false),
+            Ok(text) => marker.grade(case, text, &said.measures, hearing),
             Err(why) => Err(why.clone()),
         };
         match grades {
@@ -337,13 +354,23 @@ impl CaseResult {
             return true;
         }
         let grades = marker.and_then(|marker| {
-            let grades = marker.grade(case, output, &self.measures, true);
+            let grades = marker.grade(case, output, &self.measures, Hearing::Stored);
             grades.ok()
         });
         grades.is_some_and(|grades| {
             let stored = |(metric, score)| self.measures.get(metric) == Some(score);
             grades.passed == self.correct && grades.scores.iter().all(stored)
         })
+    }
+}
+
+impl Answer {
+    /// What graders read; `None` where there is no answer.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Label(text) | Self::Text { text, .. } => Some(text),
+            Self::Error(_) => None,
+        }
     }
 }
 

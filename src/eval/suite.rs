@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::EvalError;
 use super::generation::Generation;
 use super::grader::{Grader, Marker};
+use crate::base::BaseId;
 use crate::dataset::Message;
 use crate::digest::Digest;
 use crate::document::canonical;
@@ -204,6 +205,21 @@ impl Suite {
         let own = self.cases.iter().flat_map(|case| &case.graders);
         let all = self.graders().iter().chain(own);
         all.filter_map(Grader::measure).collect()
+    }
+
+    /// The base whose embeddings its `similar` graders compare.
+    pub fn embeddings(&self) -> Option<&BaseId> {
+        match &self.task {
+            Task::Classification => None,
+            Task::Generation(generation) => generation.embeddings.as_ref(),
+        }
+    }
+
+    /// Every answer that it asks for: each case as often as there are repeats.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (&Case, u32)> {
+        let repeats = self.repeats();
+        let cases = self.cases.iter();
+        cases.flat_map(move |case| (0..repeats).map(move |repeat| (case, repeat)))
     }
 
     /// The suite's graders, ready to grade.

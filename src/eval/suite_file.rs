@@ -8,11 +8,12 @@ use serde::Deserialize;
 use super::asserts::{Context, RawAssert};
 use super::error::EvalError;
 use super::generation::{Generation, Settings};
-use super::grader::Grader;
+use super::grader::{Grader, Rule};
 use super::suite::{Case, Suite, Task};
 use super::suite_rows::{
     PromptTemplate, RawFields, RawVars, RowReader, Texts, checked_threshold, plain_vars,
 };
+use crate::base::BaseId;
 use crate::dataset::Message;
 use crate::document::{Decimal, Fault, Faults, Source};
 use crate::fsio;
@@ -44,6 +45,8 @@ struct RawSuite {
     generate: Option<RawGenerate>,
     #[serde(default)]
     repeats: Option<u32>,
+    #[serde(default)]
+    embeddings: Option<String>,
     #[serde(default)]
     prompt: Option<String>,
     #[serde(default)]
@@ -146,6 +149,7 @@ fn read_located(path: &Path) -> Result<Located, Faults> {
     };
     let (mut cases, lines) = read_cases(&file, &reader)?;
     let task = demand(task, texts, &mut cases);
+    check_unused(&source, &task, &cases)?;
     let suite = Suite::of(name, task, cases).map_err(|why| whole(&file, why))?;
     Ok(Located { suite, file, lines })
 }
@@ -186,6 +190,7 @@ fn task(source: &Source, raw: &RawSuite) -> Result<Task, Faults> {
         let about_texts = [
             ("generate", raw.generate.is_some()),
             ("repeats", raw.repeats.is_some()),
+            ("embeddings", raw.embeddings.is_some()),
             ("prompt", raw.prompt.is_some()),
             ("messages", raw.messages.is_some()),
             ("defaultTest", raw.default_test.is_some()),
@@ -210,13 +215,35 @@ fn task(source: &Source, raw: &RawSuite) -> Result<Task, Faults> {
         settings,
         graders: Vec::new(),
         repeats,
+        embeddings: embeddings(source, raw)?,
     }))
+}
+
+/// `sha256:…`, or `NAME@sha256:…` where the name is for people.
+fn embeddings(source: &Source, raw: &RawSuite) -> Result<Option<BaseId>, Faults> {
+    let Some(text) = &raw.embeddings else {
+        return Ok(None);
+    };
+    let (name, digest) = match text.rsplit_once('@') {
+        Some((name, digest)) => (name, digest),
+        None => (text.as_str(), text.as_str()),
+    };
+    let base = digest.parse().map(Some);
+    base.map_err(|_| {
+        let message = format!(
+            "{text:?} is no fixed base: write NAME@sha256:…, as `retune base show {name}` prints it"
+        );
+        source.fault("embeddings", message).into()
+    })
 }
 
 /// What the suite says of all its cases.
 fn texts(source: &Source, raw: &RawSuite, dir: &Path) -> Result<Texts, Faults> {
     let mut faults = Vec::new();
-    let mut texts = Texts::default();
+    let mut texts = Texts {
+        embeds: raw.embeddings.is_some(),
+        ..Texts::default()
+    };
     match (&raw.prompt, &raw.messages) {
         (Some(_), Some(_)) => {
             faults.push(source.fault("messages", "both `prompt` and `messages`: keep one"));
@@ -242,7 +269,11 @@ fn texts(source: &Source, raw: &RawSuite, dir: &Path) -> Result<Texts, Faults> {
             faults.push(source.fault("defaultTest.threshold", why));
         }
         texts.threshold = default.threshold;
-        let context = Context { vars: None, dir };
+        let context = Context {
+            vars: None,
+            dir,
+            embeds: texts.embeds,
+        };
         for (index, assert) in default.assert.iter().enumerate() {
             if assert.is_template() {
                 texts.each.push(assert.clone());
@@ -285,6 +316,22 @@ fn demand(task: Task, texts: Option<Texts>, cases: &mut [Case]) -> Task {
         without.for_each(|case| case.graders.push(Grader::exact_match()));
     }
     Task::Generation(generation)
+}
+
+/// A base that embeds nothing would only make another suite of the same questions.
+fn check_unused(source: &Source, task: &Task, cases: &[Case]) -> Result<(), Faults> {
+    let Task::Generation(generation) = task else {
+        return Ok(());
+    };
+    let own = cases.iter().flat_map(|case| &case.graders);
+    let mut graders = generation.graders.iter().chain(own);
+    let embeds = graders.any(|grader| matches!(grader.rule, Rule::Similar(_)));
+    match generation.embeddings.is_some() && !embeds {
+        true => Err(source
+            .fault("embeddings", "no grader is of `type: similar`")
+            .into()),
+        false => Ok(()),
+    }
 }
 
 fn settings(source: &Source, raw: &RawGenerate) -> Result<Settings, Faults> {

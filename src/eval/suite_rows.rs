@@ -34,6 +34,8 @@ pub(super) struct Texts {
     pub(super) each: Vec<RawAssert>,
     pub(super) vars: Vars,
     pub(super) threshold: Option<f64>,
+    /// Whether the suite names a base that embeds.
+    pub(super) embeds: bool,
 }
 
 /// A prompt or a conversation with places to fill in.
@@ -251,6 +253,7 @@ impl Row {
         let context = Context {
             vars: Some(&vars),
             dir,
+            embeds: texts.embeds,
         };
         let all = texts.each.iter().chain(&own);
         all.map(|assert| assert.grader(&context)).collect()
@@ -321,7 +324,7 @@ fn check_graders(all: &[Grader], own: &[Grader], target: bool) -> Result<(), Str
                 .to_owned(),
         );
     }
-    // What a program said is read from the report later, under its metric alone.
+    // What a program or an embedding said is read from the report later, under its metric alone.
     for grader in all
         .iter()
         .chain(own)
@@ -333,7 +336,7 @@ fn check_graders(all: &[Grader], own: &[Grader], target: bool) -> Result<(), Str
             .filter(|other| other.metric == grader.metric);
         if same.count() > 1 {
             return Err(format!(
-                "a program needs a `metric` of its own; {:?} is there twice",
+                "what is not read off the answer needs a `metric` of its own; {:?} is there twice",
                 grader.metric
             ));
         }

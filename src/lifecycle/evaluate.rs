@@ -6,8 +6,8 @@ use crate::base::{BaseError, BaseId, CheckpointError};
 use crate::dataset::{self, DatasetError, DatasetId, Example, SplitName};
 use crate::digest::Digest;
 use crate::eval::{
-    self, Answer, EvalError, Prompting, Report, ReportId, Strategy, StrategyFile, Subject, Suite,
-    SuiteId, Task as SuiteTask,
+    self, Answer, Embedding, EvalError, Opinions, Prompting, Report, ReportId, Strategy,
+    StrategyFile, Subject, Suite, SuiteId, Task as SuiteTask,
 };
 use crate::registry::{RegistryError, ReportEntry, Version};
 use crate::store::{StoreError, TreeId};
@@ -120,6 +120,10 @@ pub enum EvaluateError {
     #[cfg(not(feature = "train"))]
     #[error("this build of retune cannot run models, which the {0} needs")]
     NoModels(Box<Subject>),
+    /// So do the bases whose embeddings graders compare.
+    #[cfg(not(feature = "train"))]
+    #[error("this build of retune cannot run models: base {0} embeds what `similar` compares")]
+    NoEmbeddings(BaseId),
 }
 
 /// What classifiers answer with.
@@ -165,7 +169,7 @@ impl EvaluateError {
             | Self::NoTemplate { .. } => true,
             Self::Train(error) => error.is_usage(),
             #[cfg(not(feature = "train"))]
-            Self::NoModels(_) => true,
+            Self::NoModels(_) | Self::NoEmbeddings(_) => true,
             _ => false,
         }
     }
@@ -208,11 +212,13 @@ pub fn evaluate_asking(
             subject: Box::new(subject.clone()),
         });
     }
+    check_graders(workspace, suite)?;
     if workspace.act.dry_run {
         return Ok(evaluation(None, true));
     }
     let (labels, answers) = answer(workspace, asked, subject)?;
-    let report = Report::new(suite, subject.clone(), labels, answers)?;
+    let opinions = opinions(workspace, suite, &answers)?;
+    let report = Report::graded(suite, subject.clone(), labels, answers, &opinions)?;
     let report_id = record(workspace, suite, &report)?;
     Ok(evaluation(Some((report_id, report)), true))
 }
@@ -283,6 +289,51 @@ pub(super) fn record(
     };
     tenant.reports().add(&entry, &workspace.act)?;
     Ok(id)
+}
+
+/// Whether what graders look at beside the answers is there; asked before anything answers.
+pub(super) fn check_graders(workspace: &Workspace<'_>, suite: &Suite) -> Result<(), EvaluateError> {
+    let Some(base) = suite.embeddings() else {
+        return Ok(());
+    };
+    let known = workspace.tenant().bases().by_id(&base.digest())?;
+    known.ok_or(EvaluateError::UnknownBase(*base))?;
+    #[cfg(not(feature = "train"))]
+    return Err(EvaluateError::NoEmbeddings(*base));
+    #[cfg(feature = "train")]
+    Ok(())
+}
+
+/// What graders say that look further than the answers.
+pub(super) fn opinions(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+    answers: &[Answer],
+) -> Result<Opinions, EvaluateError> {
+    let mut opinions = Opinions::default();
+    if let Some(base) = suite.embeddings() {
+        opinions.compare(suite, answers, |texts| embeddings(workspace, base, texts))?;
+    }
+    Ok(opinions)
+}
+
+#[cfg(feature = "train")]
+fn embeddings(
+    workspace: &Workspace<'_>,
+    base: &BaseId,
+    texts: &[&str],
+) -> Result<Vec<Embedding>, EvaluateError> {
+    let embedder = super::local::Embedder::open(workspace, base)?;
+    embedder.embed_whole(workspace, "embedding what `similar` compares", texts)
+}
+
+#[cfg(not(feature = "train"))]
+fn embeddings(
+    _: &Workspace<'_>,
+    base: &BaseId,
+    _: &[&str],
+) -> Result<Vec<Embedding>, EvaluateError> {
+    Err(EvaluateError::NoEmbeddings(*base))
 }
 
 /// The labels a subject can say, and what it says to each case.

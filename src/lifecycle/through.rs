@@ -1,6 +1,6 @@
 //! Having a target outside answer a suite, once.
 
-use super::evaluate::{EvaluateError, Evaluation, record, reports_of};
+use super::evaluate::{EvaluateError, Evaluation, check_graders, opinions, record, reports_of};
 use super::workspace::Workspace;
 use crate::eval::{Circumstances, Report, Subject, Suite, TargetFile, Task};
 
@@ -48,6 +48,7 @@ pub fn evaluate_through(
     if let Some(known) = known.into_iter().find(|(_, report)| same(report)) {
         return Ok(through(Some(known), false, 0, None));
     }
+    check_graders(workspace, suite)?;
     if workspace.act.dry_run {
         return Ok(through(None, true, 0, None));
     }
@@ -59,7 +60,9 @@ pub fn evaluate_through(
         Task::Classification => suite.labels().into_iter().map(str::to_owned).collect(),
         Task::Generation(_) => Vec::new(),
     };
-    let report = Report::new(suite, subject.clone(), labels, answered.answers.clone())?;
+    let answers = answered.answers.clone();
+    let opinions = opinions(workspace, suite, &answers)?;
+    let report = Report::graded(suite, subject.clone(), labels, answers, &opinions)?;
     let report = report.served_by(answered.served.clone());
     let report_id = record(workspace, suite, &report)?;
     answered.settle()?;

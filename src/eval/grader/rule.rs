@@ -86,6 +86,8 @@ pub enum Rule {
     RougeL(Likeness),
     /// BLEU, as sacrebleu computes it for one sentence.
     Bleu(Likeness),
+    /// The cosine of its embedding and the other text's, by the suite's base.
+    Similar(Likeness),
     /// At most so many characters have to change.
     Levenshtein {
         /// The text.
@@ -138,11 +140,11 @@ pub enum Normalise {
 
 /// What a rule says to an answer.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Said {
-    pub(super) pass: bool,
+pub(in crate::eval) struct Said {
+    pub(in crate::eval) pass: bool,
     /// From 0 to 1.
-    pub(super) score: f64,
-    pub(super) reason: Option<String>,
+    pub(in crate::eval) score: f64,
+    pub(in crate::eval) reason: Option<String>,
 }
 
 impl Said {
@@ -154,7 +156,7 @@ impl Said {
         }
     }
 
-    fn score(score: f64, least: Decimal) -> Self {
+    pub(super) fn score(score: f64, least: Decimal) -> Self {
         Self {
             pass: score >= least.get(),
             score,
@@ -178,9 +180,11 @@ impl Rule {
             | Self::Numeric { value, .. }
             | Self::Choice { value, .. }
             | Self::Levenshtein { value, .. } => value.is_none(),
-            Self::SetF1(with) | Self::TokenF1(with) | Self::RougeL(with) | Self::Bleu(with) => {
-                with.value.is_none()
-            }
+            Self::SetF1(with)
+            | Self::TokenF1(with)
+            | Self::RougeL(with)
+            | Self::Bleu(with)
+            | Self::Similar(with) => with.value.is_none(),
             Self::Contains { values, .. } => values.is_empty(),
             Self::Regex { .. }
             | Self::IsJson { .. }
@@ -199,9 +203,15 @@ impl Rule {
                 | Self::TokenF1(_)
                 | Self::RougeL(_)
                 | Self::Bleu(_)
+                | Self::Similar(_)
                 | Self::Levenshtein { .. }
                 | Self::Command { .. }
         )
+    }
+
+    /// Whether the answer alone decides, so that a stored one can be graded again.
+    pub(super) fn is_replayable(&self) -> bool {
+        !matches!(self, Self::Command { .. } | Self::Similar(_))
     }
 
     /// The measure of an answer that it looks at, where that is not the text.
@@ -213,7 +223,7 @@ impl Rule {
         }
     }
 
-    /// What it says to a text; `tool` was made for it. Programs and measures are not asked here.
+    /// What it says to a text; `tool` was made for it. Programs, embeddings and measures are not asked here.
     pub(super) fn read(&self, tool: &Tool, case: &Case, output: &str) -> Said {
         let or_target = |value: &Option<String>| value.clone().unwrap_or(case.label.clone());
         match self {
@@ -270,15 +280,21 @@ impl Rule {
                     reason: None,
                 }
             }
-            Self::Command { .. } | Self::Latency { .. } | Self::Cost { .. } => Said::of(false),
+            Self::Command { .. } | Self::Similar(_) | Self::Latency { .. } | Self::Cost { .. } => {
+                Said::of(false)
+            }
         }
     }
 }
 
 impl Likeness {
+    /// The text that an answer to this case is compared with.
+    pub(super) fn other<'a>(&'a self, case: &'a Case) -> &'a str {
+        self.value.as_deref().unwrap_or(&case.label)
+    }
+
     fn ask(&self, score: fn(&str, &str) -> f64, case: &Case, output: &str) -> Said {
-        let other = self.value.as_ref().unwrap_or(&case.label);
-        Said::score(score(output, other), self.threshold)
+        Said::score(score(output, self.other(case)), self.threshold)
     }
 }
 

@@ -26,6 +26,7 @@ fn suite(messages: bool) -> Suite {
         },
         graders: vec![Grader::exact_match()],
         repeats: 1,
+        embeddings: None,
     });
     Suite::of("answers".parse().unwrap(), task, vec![case]).unwrap()
 }

@@ -10,6 +10,7 @@ mod export;
 #[cfg(feature = "train")]
 mod full;
 mod gate;
+mod graders;
 mod init;
 mod migration;
 pub(crate) mod model;
