@@ -40,7 +40,8 @@ pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, Re
 #[cfg(feature = "train")]
 pub use speaker::Speaker;
 pub use strategy::{
-    Documents, Prompting, Retrieval, Shots, Strategy, StrategyFile, WantedExamples,
+    Documents, Prompting, Retrieval, Shots, Strategy, StrategyFile, Vectors, WantedDocuments,
+    WantedExamples,
 };
 pub use subject::{BaselineKind, ParseBaselineError, Subject};
 pub use suite::{Case, Suite, SuiteId, Task};

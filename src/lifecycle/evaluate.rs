@@ -6,8 +6,8 @@ use crate::base::{BaseError, BaseId, CheckpointError};
 use crate::dataset::{self, DatasetError, DatasetId, Example, SplitName};
 use crate::digest::Digest;
 use crate::eval::{
-    self, Answer, Embedding, EvalError, Opinions, Prompting, Report, ReportId, Strategy,
-    StrategyFile, Subject, Suite, SuiteId, Task as SuiteTask,
+    self, Answer, Documents, Embedding, EvalError, Opinions, Prompting, Report, ReportId, Strategy,
+    StrategyFile, Subject, Suite, SuiteId, Task as SuiteTask, Vectors,
 };
 use crate::registry::{RegistryError, ReportEntry, Version};
 use crate::store::{StoreError, TreeId};
@@ -120,9 +120,9 @@ pub enum EvaluateError {
     #[cfg(not(feature = "train"))]
     #[error("this build of retune cannot run models, which the {0} needs")]
     NoModels(Box<Subject>),
-    /// So do the bases whose embeddings graders compare.
+    /// So do bases that embed what graders compare, or passages.
     #[cfg(not(feature = "train"))]
-    #[error("this build of retune cannot run models: base {0} embeds what `similar` compares")]
+    #[error("this build of retune cannot run models: base {0} is to embed texts")]
     NoEmbeddings(BaseId),
 }
 
@@ -318,6 +318,36 @@ pub(super) fn opinions(
 }
 
 #[cfg(feature = "train")]
+fn vectors_of(
+    workspace: &Workspace<'_>,
+    base: &BaseId,
+    documents: &Documents,
+    suite: &Suite,
+) -> Result<Vectors, EvaluateError> {
+    let embedder = super::local::Embedder::open(workspace, base)?;
+    let passages: Vec<&str> = documents.passages().iter().map(String::as_str).collect();
+    let passages = embedder.embed_whole(workspace, "embedding the passages", &passages)?;
+    // Of a question that is longer than the base reads, the beginning counts.
+    let questions: Vec<&str> = suite
+        .cases()
+        .iter()
+        .map(|case| case.text.as_str())
+        .collect();
+    let questions = embedder.embed(workspace, "embedding the questions", &questions)?;
+    Ok(Vectors::new(documents, passages, suite, questions)?)
+}
+
+#[cfg(not(feature = "train"))]
+fn vectors_of(
+    _: &Workspace<'_>,
+    base: &BaseId,
+    _: &Documents,
+    _: &Suite,
+) -> Result<Vectors, EvaluateError> {
+    Err(EvaluateError::NoEmbeddings(*base))
+}
+
+#[cfg(feature = "train")]
 fn embeddings(
     workspace: &Workspace<'_>,
     base: &BaseId,
@@ -368,14 +398,15 @@ fn answer(
     }
 }
 
-/// A strategy with its dataset known, and the suite as it asks for it.
+/// A strategy with its dataset and its base known, and the suite as it asks for it.
 pub fn prompted(
     workspace: &Workspace<'_>,
     suite: &Suite,
     file: &StrategyFile,
     dataset: Option<DatasetId>,
+    base: Option<BaseId>,
 ) -> Result<(Strategy, Suite), EvaluateError> {
-    let strategy = file.strategy(dataset);
+    let strategy = file.strategy(dataset, base);
     let rows = match &strategy.examples {
         None => Vec::new(),
         Some(shots) => {
@@ -383,10 +414,15 @@ pub fn prompted(
             dataset::examples(&workspace.store, &manifest, SplitName::Train)?
         }
     };
+    let documents = file.documents.as_ref().map(|wanted| &wanted.documents);
+    let vectors = documents.zip(base);
+    let vectors = vectors.map(|(documents, base)| vectors_of(workspace, &base, documents, suite));
+    let vectors = vectors.transpose()?;
     let prompting = Prompting {
         strategy: &strategy,
         rows: &rows,
-        documents: file.documents.as_ref().map(|(documents, _)| documents),
+        documents,
+        vectors: vectors.as_ref(),
     };
     let asked = prompting.apply(suite)?;
     Ok((strategy, asked))

@@ -178,11 +178,14 @@ pub(super) fn centroid(
         return Err(EvaluateError::NoLabels(*id));
     }
     let embedder = Embedder::open(workspace, base)?;
-    let local = embedder.local(workspace);
     let questions: Vec<&str> = rows.iter().map(Example::question).collect();
     let mut embeddings = Vec::new();
-    for (index, row) in local
-        .embed("embedding the training split for its centroids", &questions)?
+    for (index, row) in embedder
+        .embed(
+            workspace,
+            "embedding the training split for its centroids",
+            &questions,
+        )?
         .into_iter()
         .enumerate()
     {
@@ -194,7 +197,8 @@ pub(super) fn centroid(
         Ok(embedding) => centroids.answer(&embedding),
         Err(why) => Answer::Error(why),
     };
-    let cases = local.embed("embedding the cases for nearest-centroid", &texts(suite))?;
+    let what = "embedding the cases for nearest-centroid";
+    let cases = embedder.embed(workspace, what, &texts(suite))?;
     let answers = cases.into_iter().map(answer);
     Ok((centroids.labels(), answers.collect()))
 }
@@ -233,14 +237,24 @@ impl Embedder {
         })
     }
 
-    /// One vector for each text; a text that the base does not read to its end has none.
+    /// One vector for each text; what the base does not read of a text does not count.
+    pub(super) fn embed(
+        &self,
+        workspace: &Workspace<'_>,
+        what: &str,
+        texts: &[&str],
+    ) -> Result<Vec<Embedding>, EvaluateError> {
+        Ok(self.local(workspace).embed(what, texts)?)
+    }
+
+    /// The same, where a text that the base does not read to its end has none.
     pub(super) fn embed_whole(
         &self,
         workspace: &Workspace<'_>,
         what: &str,
         texts: &[&str],
     ) -> Result<Vec<Embedding>, EvaluateError> {
-        let vectors = self.local(workspace).embed(what, texts)?.into_iter();
+        let vectors = self.embed(workspace, what, texts)?.into_iter();
         let whole = |(vector, text): (Embedding, &&str)| match self.tokenizer.encode(text) {
             Ok(read) if read.truncated() => Err(format!(
                 "it has {} tokens; the base reads {}",

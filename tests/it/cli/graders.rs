@@ -7,6 +7,8 @@ use serde_json::json;
 use crate::support::Env;
 #[cfg(feature = "train")]
 use crate::support::Output;
+#[cfg(feature = "train")]
+use crate::support::endpoint::{Endpoint, Reply};
 
 const SUITE: &str = "\
 version: 1
@@ -159,4 +161,75 @@ fn the_base_that_embeds_is_fixed_in_the_suite() {
         assert_eq!(output.code, Some(2), "{output}");
         assert!(output.stderr.contains(why), "{why}: {output}");
     }
+}
+
+// Expected order: make_similar.py, as above.
+#[cfg(feature = "train")]
+#[test]
+fn passages_are_found_by_embeddings() {
+    let (env, base) = project();
+    let file = include_str!("../../fixtures/graders/similar.json");
+    let expected: Value = serde_json::from_str(file).unwrap();
+    let texts = |value: &Value| -> Vec<String> {
+        let items = value.as_array().unwrap().iter();
+        items
+            .map(|item| item.as_str().unwrap().to_owned())
+            .collect()
+    };
+    let passages = texts(&expected["passages"]);
+    let found = expected["found"].as_array().unwrap();
+    env.write("handbook/all.md", passages.join("\n\n"));
+    env.write(
+        "strategy.yaml",
+        "version: 1\ndocuments: {folder: handbook, k: 3, base: starter}\n",
+    );
+    let case = |of: &Value| json!({"prompt": of["question"], "target": "?"});
+    let rows: String = found.iter().map(|of| format!("{}\n", case(of))).collect();
+    env.write("cases.jsonl", rows);
+    env.write(
+        "suite.yaml",
+        "version: 1\nname: questions\ntask: generation\ncases: cases.jsonl\n",
+    );
+    let endpoint = Endpoint::new(|_| Reply::said("m", "?"));
+    let target = format!(
+        "version: 1\nkind: endpoint\nurl: {}\napi: chat\nmodel: m\n",
+        endpoint.url()
+    );
+    env.write("target.yaml", target);
+    let line = "eval suite.yaml --target target.yaml --strategy strategy.yaml --format json";
+    let eval = env.run(line).ok();
+    for of in found {
+        let question = of["question"].as_str().unwrap();
+        let nearest = of["nearest"].as_array().unwrap().iter().take(3);
+        let nearest = nearest.map(|place| passages[place.as_u64().unwrap() as usize].as_str());
+        let mut want: Vec<&str> = nearest.collect();
+        want.push(question);
+        let seen = endpoint.seen();
+        let asked = seen
+            .iter()
+            .find(|call| call.prompt().ends_with(question))
+            .unwrap();
+        assert_eq!(asked.prompt(), want.join("\n\n"));
+    }
+    let strategy = &report(&env, &eval)["subject"]["strategy"];
+    assert_eq!(strategy["documents"]["base"], base);
+    env.write(
+        "strategy.yaml",
+        "version: 1\ndocuments: {folder: handbook, k: 3, base: sarter}\n",
+    );
+    assert_eq!(env.run(line).code, Some(2));
+    let long = format!("{}\n\nshort", "word ".repeat(200));
+    env.write("handbook/all.md", long);
+    env.write(
+        "strategy.yaml",
+        "version: 1\ndocuments: {folder: handbook, k: 1, base: starter}\n",
+    );
+    let output = env.run(line);
+    assert_eq!(output.code, Some(2), "{output}");
+    assert!(
+        output
+            .stderr
+            .contains("it has 202 tokens; the base reads 128"),
+        "{output}"
+    );
 }

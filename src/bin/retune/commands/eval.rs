@@ -112,7 +112,13 @@ fn prompted(
     let file = StrategyFile::read(path)?;
     let examples = file.examples.as_ref();
     let dataset = examples.map(|examples| named_dataset(workspace, &examples.dataset));
-    let (strategy, asked) = lifecycle::prompted(workspace, suite, &file, dataset.transpose()?)?;
+    let finder = file
+        .documents
+        .as_ref()
+        .and_then(|wanted| wanted.base.as_deref());
+    let finder = finder.map(|name| named_base(workspace, name)).transpose()?;
+    let (strategy, asked) =
+        lifecycle::prompted(workspace, suite, &file, dataset.transpose()?, finder)?;
     let by = Box::new(by);
     Ok((Subject::Prompted { by, strategy }, asked))
 }
@@ -199,6 +205,10 @@ fn base(args: &Args, workspace: &Workspace<'_>) -> Result<retune::base::BaseId, 
     let Some(text) = &args.base else {
         return Err(Failure::usage("which base? say --base NAME or --model REF"));
     };
+    named_base(workspace, text)
+}
+
+fn named_base(workspace: &Workspace<'_>, text: &str) -> Result<retune::base::BaseId, Failure> {
     let tenant = workspace.tenant();
     let (name, version) = named::<BaseName>(text)?;
     let record = match version {
