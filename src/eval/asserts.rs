@@ -17,7 +17,7 @@ const DISTANCE: f64 = 5.0;
 /// Seconds that a program has where nothing is said.
 const TIMEOUT: u32 = 60;
 
-const TYPES: [&str; 23] = [
+const TYPES: [&str; 25] = [
     "equals",
     "equals-json",
     "contains",
@@ -38,6 +38,8 @@ const TYPES: [&str; 23] = [
     "levenshtein",
     "bleu",
     "similar",
+    "llm-rubric",
+    "pairwise",
     "command",
     "latency",
     "cost",
@@ -69,6 +71,8 @@ pub(super) struct Context<'a> {
     pub(super) dir: &'a Path,
     /// Whether the suite names a base that embeds.
     pub(super) embeds: bool,
+    /// Whether the suite names a judge.
+    pub(super) judges: bool,
 }
 
 impl RawAssert {
@@ -172,6 +176,18 @@ impl RawAssert {
                 );
             }
             "similar" => Rule::Similar(self.likeness(Some(SIMILAR), context)?),
+            "llm-rubric" | "pairwise" if !context.judges => {
+                return Err("the suite has to name who judges: `judge: {target: FILE}`".to_owned());
+            }
+            "llm-rubric" if self.value.is_none() => {
+                return Err("say `value`: the rubric".to_owned());
+            }
+            "llm-rubric" => Rule::LlmRubric {
+                value: self.text(context)?,
+            },
+            "pairwise" => Rule::Pairwise {
+                value: self.text(context)?.ok_or("say `value`: what is better")?,
+            },
             "levenshtein" => {
                 let most = self.threshold.unwrap_or(DISTANCE);
                 if !(0.0..1e9).contains(&most) || most.fract() != 0.0 {

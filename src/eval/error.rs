@@ -99,6 +99,9 @@ pub enum EvalError {
     /// Someone asked for the work to stop.
     #[error("interrupted; no report was written")]
     Interrupted,
+    /// A judge cannot be asked.
+    #[error("the judge cannot be asked: {0}")]
+    Judge(String),
     /// A stored grader cannot be used.
     #[error("the suite's {0}")]
     Grader(String),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::grader::Grader;
+use super::judge::Judge;
 use crate::base::BaseId;
 use crate::document::Decimal;
 
@@ -19,6 +20,9 @@ pub struct Generation {
     /// The base whose embeddings `similar` graders compare.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embeddings: Option<BaseId>,
+    /// Who says whether answers meet rubrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Box<Judge>>,
 }
 
 /// How texts are generated, whatever answers.

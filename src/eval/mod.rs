@@ -13,6 +13,7 @@ mod embeddings;
 mod error;
 mod generation;
 mod grader;
+mod judge;
 #[cfg(feature = "train")]
 mod local;
 mod report;
@@ -34,6 +35,7 @@ pub use embeddings::{Embedding, cosine};
 pub use error::EvalError;
 pub use generation::{Generation, Settings};
 pub use grader::{Grader, Grades, Likeness, Normalise, Opinions, Rule};
+pub use judge::{Agreement, Judge, JudgeFile, Judged, Verdicts};
 #[cfg(feature = "train")]
 pub use local::Local;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};

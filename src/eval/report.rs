@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
 use super::grader::{Grader, Hearing, Marker, Opinions};
+use super::judge::Judged;
 use super::subject::Subject;
 use super::suite::{Case, Suite, SuiteId, Task};
 use super::target::Served;
@@ -39,6 +40,9 @@ pub struct Report {
     /// Who gave the answers, where that was not a model on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<Served>,
+    /// Who judged the answers, where the suite has a judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
     /// The version of retune that made it.
     pub tool: String,
 }
@@ -144,7 +148,7 @@ pub enum Mismatch {
     Contradiction(String),
     /// The metrics do not follow from the cases.
     Metrics,
-    /// Another model than the one asked for answered, or several did.
+    /// Another model than the one asked for answered or judged, or several did.
     Model(String),
 }
 
@@ -195,6 +199,7 @@ impl Report {
             metrics: ReportMetrics::of(suite, &cases)?,
             cases,
             served: None,
+            judged: None,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
         })
     }
@@ -204,6 +209,36 @@ impl Report {
         Self {
             served: Some(served),
             ..self
+        }
+    }
+
+    /// The same report, of answers that were judged.
+    pub fn judged_by(self, judged: Judged) -> Self {
+        Self {
+            judged: Some(judged),
+            ..self
+        }
+    }
+
+    /// Whether another model answered or judged than was asked for.
+    pub fn is_switched(&self) -> bool {
+        let judge = self.judged.as_ref().map(|judged| &judged.by);
+        let mut asked = self.served.iter().chain(judge);
+        asked.any(|served| served.switched().is_some())
+    }
+
+    /// Why its judge is not the suite's, or not the model that was asked for.
+    fn misjudged(&self, suite: &Suite) -> Option<String> {
+        match (suite.judge(), &self.judged) {
+            (None, None) => None,
+            (Some(_), None) => Some("nobody judged the answers".to_owned()),
+            (Some(judge), Some(judged)) if judge.target == judged.by.target => {
+                judged.by.switched().map(|why| format!("the judge: {why}"))
+            }
+            (_, Some(judged)) => Some(format!(
+                "the {} judged, which is not the suite's judge",
+                judged.by.target
+            )),
         }
     }
 
@@ -280,6 +315,7 @@ impl Report {
         if let Some(why) = self.served.as_ref().and_then(Served::switched) {
             found.push(Mismatch::Model(why));
         }
+        found.extend(self.misjudged(suite).map(Mismatch::Model));
         if ReportMetrics::of(suite, &self.cases).ok().as_ref() != Some(&self.metrics) {
             found.push(Mismatch::Metrics);
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::EvalError;
 use super::generation::Generation;
 use super::grader::{Grader, Marker};
+use super::judge::{Judge, JudgeFile};
 use crate::base::BaseId;
 use crate::dataset::Message;
 use crate::digest::Digest;
@@ -29,6 +30,8 @@ pub struct Suite {
     name: SuiteName,
     task: Task,
     cases: Vec<Case>,
+    /// How its judge is asked, where it has one and was read from a file.
+    judge: Option<Box<JudgeFile>>,
 }
 
 /// What the answers of a suite are.
@@ -170,7 +173,12 @@ impl Suite {
         }
         match cases.windows(2).find(|pair| pair[0].id == pair[1].id) {
             Some(pair) => Err(format!("the case id {:?} is there twice", pair[0].id)),
-            None => Ok(Self { name, task, cases }),
+            None => Ok(Self {
+                name,
+                task,
+                cases,
+                judge: None,
+            }),
         }
     }
 
@@ -213,6 +221,33 @@ impl Suite {
             Task::Classification => None,
             Task::Generation(generation) => generation.embeddings.as_ref(),
         }
+    }
+
+    /// Who says whether answers meet rubrics.
+    pub fn judge(&self) -> Option<&Judge> {
+        match &self.task {
+            Task::Classification => None,
+            Task::Generation(generation) => generation.judge.as_deref(),
+        }
+    }
+
+    /// How its judge is asked; only a suite that was read from a file knows.
+    pub fn judge_file(&self) -> Option<&JudgeFile> {
+        self.judge.as_deref()
+    }
+
+    /// The same suite of texts with a judge.
+    pub(super) fn judged_by(mut self, file: JudgeFile) -> Self {
+        if let Task::Generation(generation) = &mut self.task {
+            generation.judge = Some(Box::new(file.judge()));
+            self.judge = Some(Box::new(file));
+        }
+        self
+    }
+
+    /// Every demand on the answers to a case.
+    pub fn graders_of<'a>(&'a self, case: &'a Case) -> impl Iterator<Item = &'a Grader> {
+        self.graders().iter().chain(&case.graders)
     }
 
     /// Every answer that it asks for: each case as often as there are repeats.
@@ -289,6 +324,9 @@ impl Suite {
     /// Puts the cases and the document into the store.
     pub fn store(&self, store: &Store) -> Result<SuiteId, EvalError> {
         store.put_bytes(&self.lines()?)?;
+        for bytes in self.judge_file().into_iter().flat_map(JudgeFile::named) {
+            store.put_bytes(bytes)?;
+        }
         Ok(store.put_bytes(&self.document()?)?.digest.into())
     }
 

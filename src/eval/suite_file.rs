@@ -9,6 +9,7 @@ use super::asserts::{Context, RawAssert};
 use super::error::EvalError;
 use super::generation::{Generation, Settings};
 use super::grader::{Grader, Rule};
+use super::judge::RawJudge;
 use super::suite::{Case, Suite, Task};
 use super::suite_rows::{
     PromptTemplate, RawFields, RawVars, RowReader, Texts, checked_threshold, plain_vars,
@@ -47,6 +48,8 @@ struct RawSuite {
     repeats: Option<u32>,
     #[serde(default)]
     embeddings: Option<String>,
+    #[serde(default)]
+    judge: Option<RawJudge>,
     #[serde(default)]
     prompt: Option<String>,
     #[serde(default)]
@@ -149,8 +152,15 @@ fn read_located(path: &Path) -> Result<Located, Faults> {
     };
     let (mut cases, lines) = read_cases(&file, &reader)?;
     let task = demand(task, texts, &mut cases);
-    check_unused(&source, &task, &cases)?;
     let suite = Suite::of(name, task, cases).map_err(|why| whole(&file, why))?;
+    check_unused(&source, &raw, &suite)?;
+    let suite = match &raw.judge {
+        None => suite,
+        Some(judge) => {
+            let judge = judge.read(&source, dir, &suite)?;
+            suite.judged_by(judge)
+        }
+    };
     Ok(Located { suite, file, lines })
 }
 
@@ -191,6 +201,7 @@ fn task(source: &Source, raw: &RawSuite) -> Result<Task, Faults> {
             ("generate", raw.generate.is_some()),
             ("repeats", raw.repeats.is_some()),
             ("embeddings", raw.embeddings.is_some()),
+            ("judge", raw.judge.is_some()),
             ("prompt", raw.prompt.is_some()),
             ("messages", raw.messages.is_some()),
             ("defaultTest", raw.default_test.is_some()),
@@ -216,6 +227,7 @@ fn task(source: &Source, raw: &RawSuite) -> Result<Task, Faults> {
         graders: Vec::new(),
         repeats,
         embeddings: embeddings(source, raw)?,
+        judge: None,
     }))
 }
 
@@ -242,6 +254,7 @@ fn texts(source: &Source, raw: &RawSuite, dir: &Path) -> Result<Texts, Faults> {
     let mut faults = Vec::new();
     let mut texts = Texts {
         embeds: raw.embeddings.is_some(),
+        judges: raw.judge.is_some(),
         ..Texts::default()
     };
     match (&raw.prompt, &raw.messages) {
@@ -273,6 +286,7 @@ fn texts(source: &Source, raw: &RawSuite, dir: &Path) -> Result<Texts, Faults> {
             vars: None,
             dir,
             embeds: texts.embeds,
+            judges: texts.judges,
         };
         for (index, assert) in default.assert.iter().enumerate() {
             if assert.is_template() {
@@ -318,20 +332,25 @@ fn demand(task: Task, texts: Option<Texts>, cases: &mut [Case]) -> Task {
     Task::Generation(generation)
 }
 
-/// A base that embeds nothing would only make another suite of the same questions.
-fn check_unused(source: &Source, task: &Task, cases: &[Case]) -> Result<(), Faults> {
-    let Task::Generation(generation) = task else {
-        return Ok(());
+/// A base that embeds nothing or a judge of nothing would only make another suite of the same questions.
+fn check_unused(source: &Source, raw: &RawSuite, suite: &Suite) -> Result<(), Faults> {
+    let graders = || suite.cases().iter().flat_map(|case| suite.graders_of(case));
+    let unused = |key: &str, there: bool, kind: &str, is: fn(&Rule) -> bool| {
+        let used = !there || graders().any(|grader| is(&grader.rule));
+        (!used).then(|| source.fault(key, format!("no grader is of `type: {kind}`")))
     };
-    let own = cases.iter().flat_map(|case| &case.graders);
-    let mut graders = generation.graders.iter().chain(own);
-    let embeds = graders.any(|grader| matches!(grader.rule, Rule::Similar(_)));
-    match generation.embeddings.is_some() && !embeds {
-        true => Err(source
-            .fault("embeddings", "no grader is of `type: similar`")
-            .into()),
-        false => Ok(()),
-    }
+    let embeds = |rule: &Rule| matches!(rule, Rule::Similar(_));
+    let judges = |rule: &Rule| matches!(rule, Rule::LlmRubric { .. } | Rule::Pairwise { .. });
+    let faults = [
+        unused("embeddings", raw.embeddings.is_some(), "similar", embeds),
+        unused(
+            "judge",
+            raw.judge.is_some(),
+            "llm-rubric` or `pairwise",
+            judges,
+        ),
+    ];
+    Faults::check(faults.into_iter().flatten().collect())
 }
 
 fn settings(source: &Source, raw: &RawGenerate) -> Result<Settings, Faults> {

@@ -36,6 +36,8 @@ pub(super) struct Texts {
     pub(super) threshold: Option<f64>,
     /// Whether the suite names a base that embeds.
     pub(super) embeds: bool,
+    /// Whether the suite names a judge.
+    pub(super) judges: bool,
 }
 
 /// A prompt or a conversation with places to fill in.
@@ -254,6 +256,7 @@ impl Row {
             vars: Some(&vars),
             dir,
             embeds: texts.embeds,
+            judges: texts.judges,
         };
         let all = texts.each.iter().chain(&own);
         all.map(|assert| assert.grader(&context)).collect()
@@ -324,7 +327,7 @@ fn check_graders(all: &[Grader], own: &[Grader], target: bool) -> Result<(), Str
                 .to_owned(),
         );
     }
-    // What a program or an embedding said is read from the report later, under its metric alone.
+    // What a program, an embedding or a judge said is read from the report later, under its metric alone.
     for grader in all
         .iter()
         .chain(own)

@@ -173,6 +173,7 @@ fn policy() -> Policy {
             rule: Rule::Noninferior,
             margin: Some(decimal(0.02)),
             severity: Severity::Block,
+            min_kappa: None,
         }],
         first_version: None,
         anchor: None,

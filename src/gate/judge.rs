@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::judged::{self, Calibrated, Trust};
 use super::lineage::Lineage;
 use super::measure;
 use super::numbers::Numbers;
@@ -56,6 +57,9 @@ pub struct Comparison {
     pub margin: Option<Decimal>,
     /// What follows from it.
     pub severity: Severity,
+    /// What a judge's verdicts are worth, where the criterion rests on them; the boundary takes account of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Trust>,
     /// PASS, FAIL or INCONCLUSIVE.
     pub verdict: Verdict,
     /// What it rests on.
@@ -425,10 +429,10 @@ impl<'a> Judging<'a> {
         for baseline in self.baselines {
             let rows = Rows::pair(self.suite, self.candidate, baseline, &self.left_out);
             for criterion in &criteria {
-                comparisons.extend(self.apply(criterion, &rows, &baseline.subject, None)?);
+                comparisons.extend(self.apply(criterion, &rows, baseline, None)?);
             }
             if !self.first {
-                comparisons.extend(self.compare_required(&rows, &baseline.subject)?);
+                comparisons.extend(self.compare_required(&rows, baseline)?);
             }
         }
         if let (Some(report), Some(anchor), false) = (self.anchor, self.policy.anchor(), self.first)
@@ -440,7 +444,7 @@ impl<'a> Judging<'a> {
                     margin: Some(anchor.margin),
                     ..criterion.clone()
                 };
-                let compared = self.apply(&own, &rows, &report.subject, None)?;
+                let compared = self.apply(&own, &rows, report, None)?;
                 comparisons.extend(compared.map(|comparison| Comparison {
                     anchor: true,
                     ..comparison
@@ -454,7 +458,7 @@ impl<'a> Judging<'a> {
     fn compare_required(
         &mut self,
         rows: &Rows<'a>,
-        baseline: &Subject,
+        baseline: &Report,
     ) -> Result<Vec<Comparison>, StatsError> {
         let mut comparisons = Vec::new();
         let required = self
@@ -490,19 +494,40 @@ impl<'a> Judging<'a> {
         &mut self,
         criterion: &Criterion,
         rows: &Rows<'_>,
-        baseline: &Subject,
+        baseline: &Report,
         slice: Option<String>,
     ) -> Result<Option<Comparison>, StatsError> {
-        let measured = measure::measure(criterion, rows, &self.design);
+        let arms = [self.candidate, baseline];
+        let trusted = judged::trust(self.suite, arms, criterion, &self.design);
+        let Some(trusted) = self.heard(trusted, &criterion.id)? else {
+            return Ok(None);
+        };
+        let asked = trusted.as_ref().map(|judge| judge.corrected(criterion));
+        let asked = asked.transpose()?;
+        let asked = asked.as_ref().unwrap_or(criterion);
+        let measured = measure::measure(asked, rows, &self.design);
         let Some((verdict, numbers)) = self.heard(measured, &criterion.id)? else {
             return Ok(None);
         };
+        let verdict = match &trusted {
+            Some(judge) => judge.softened(criterion, verdict, &numbers),
+            None => verdict,
+        };
         if slice.is_none() && criterion.is_paired() {
-            self.check_constant(&numbers, baseline);
+            self.check_constant(&numbers, &baseline.subject);
         }
-        self.explain(criterion, baseline, slice.as_deref(), verdict, &numbers);
+        let what = Measured {
+            criterion: asked,
+            baseline: &baseline.subject,
+            slice: slice.as_deref(),
+            verdict,
+            numbers: &numbers,
+            judge: trusted.as_ref(),
+        };
+        self.explain(&what);
         Ok(Some(Comparison {
-            baseline: baseline.clone(),
+            baseline: baseline.subject.clone(),
+            judge: trusted.map(|judge| judge.trust),
             criterion: criterion.id.clone(),
             anchor: false,
             slice,
@@ -611,15 +636,15 @@ impl<'a> Judging<'a> {
         }
     }
 
-    fn explain(
-        &mut self,
-        criterion: &Criterion,
-        baseline: &Subject,
-        slice: Option<&str>,
-        verdict: Verdict,
-        numbers: &Numbers,
-    ) {
-        let what = match slice {
+    fn explain(&mut self, measured: &Measured<'_>) {
+        let Measured {
+            criterion,
+            baseline,
+            numbers,
+            verdict,
+            ..
+        } = *measured;
+        let what = match measured.slice {
             Some(slice) => format!(
                 "criterion {} on {slice} against the {baseline}",
                 criterion.id
@@ -640,7 +665,7 @@ impl<'a> Judging<'a> {
                 format!("{what}: {}{}", failing(criterion), p_value(numbers)),
             )),
             Verdict::Inconclusive | Verdict::Invalid => {
-                let advice = self.advice(criterion, numbers);
+                let advice = self.advice(measured);
                 Some((
                     Code::Undecided,
                     format!("{what}: not enough to decide; {advice}"),
@@ -659,7 +684,12 @@ impl<'a> Judging<'a> {
     }
 
     /// What would decide: more cases, or another margin.
-    fn advice(&self, criterion: &Criterion, numbers: &Numbers) -> String {
+    fn advice(&self, measured: &Measured<'_>) -> String {
+        let Measured {
+            criterion, numbers, ..
+        } = *measured;
+        // Of a judge's verdicts the margin is a part of the policy's.
+        let part = measured.judge.map_or(1.0, |judge| judge.trust.factor.get());
         let design = &self.design;
         let cases = match numbers.needed_cases(criterion, design) {
             Some(needed) if needed > numbers.n => {
@@ -679,10 +709,12 @@ impl<'a> Judging<'a> {
                     format!("these cases would pass with a ratio of {margin:.3}")
                 }
                 (Kind::Graded { .. }, Rule::Noninferior) => {
+                    let margin = margin / part;
                     format!("these cases would pass with a margin of {margin:.3}")
                 }
                 (_, Rule::Noninferior) => {
-                    format!("these cases would pass with a margin of {points}")
+                    let points = 100.0 * margin / part;
+                    format!("these cases would pass with a margin of {points:.1} points")
                 }
                 (_, Rule::Absolute) => format!("these cases show {:.1} % at least", 100.0 * margin),
                 (Kind::Graded { .. }, _) => {
@@ -696,6 +728,16 @@ impl<'a> Judging<'a> {
             None => cases,
         }
     }
+}
+
+/// A criterion as it was asked, and what came of it.
+struct Measured<'a> {
+    criterion: &'a Criterion,
+    baseline: &'a Subject,
+    slice: Option<&'a str>,
+    verdict: Verdict,
+    numbers: &'a Numbers,
+    judge: Option<&'a Calibrated>,
 }
 
 /// Criteria on which slices and the anchor are judged: right and wrong against the baseline, and blocking.

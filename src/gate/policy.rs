@@ -192,6 +192,9 @@ pub struct Criterion {
     pub margin: Option<Decimal>,
     /// What follows when it does not hold.
     pub severity: Severity,
+    /// The least kappa of a judge and people, where the metric is a judge's; 0.6 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_kappa: Option<Decimal>,
 }
 
 /// What a first version has to show, against baselines that need no training.
@@ -417,6 +420,7 @@ impl Policy {
                 rule: rule.rule,
                 margin: Some(rule.margin),
                 severity: Severity::Block,
+                min_kappa: None,
             }],
             None if first => Vec::new(),
             _ => self.criteria.clone(),
@@ -794,6 +798,12 @@ impl Criterion {
         let mut faults = Vec::new();
         if self.metric.as_str().is_empty() {
             faults.push(("metric", "name what is compared".to_owned()));
+        }
+        if let Some(least) = self.min_kappa
+            && !(least.get() > 0.0 && least.get() < 1.0)
+        {
+            let message = format!("{least} is not above 0 and below 1");
+            faults.push(("judge.min_kappa", message));
         }
         if self.metric.is_accuracy() && !self.kind.is_binary() {
             faults.push(("kind", format!("{} is binary", self.metric)));

@@ -177,6 +177,14 @@ struct RawCriterion {
     q: Option<f64>,
     #[serde(default = "blocking")]
     severity: Severity,
+    #[serde(default)]
+    judge: Option<RawTrust>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTrust {
+    min_kappa: f64,
 }
 
 #[derive(Deserialize)]
@@ -433,7 +441,11 @@ impl Reader<'_> {
             rule: raw.rule,
             margin: None,
             severity: raw.severity,
+            min_kappa: None,
         };
+        if let Some(trust) = &raw.judge {
+            criterion.min_kappa = Some(self.number(&at("judge.min_kappa"), trust.min_kappa)?);
+        }
         let wanted = criterion.margin_key();
         for (name, value) in [
             ("margin", raw.margin),

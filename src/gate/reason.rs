@@ -24,7 +24,7 @@ pub enum Code {
     CasesDiffer,
     /// A report contradicts itself.
     ReportInconsistent,
-    /// Another model than the one asked for answered, or several did.
+    /// Another model than the one asked for answered or judged, or several did.
     ModelSwitched,
     /// More cases have an error than the policy allows.
     TooManyErrors,
@@ -36,6 +36,8 @@ pub enum Code {
     TooFewCases,
     /// A metric that a criterion asks for was not measured on every case.
     Unmeasured,
+    /// A criterion rests on a judge that was not measured against people, or agrees with them too little.
+    JudgeUntrusted,
     /// The arms have not as many answers per case as the policy wants.
     RepeatsDiffer,
     /// The cases come in too few clusters.
@@ -93,6 +95,7 @@ impl Code {
             | Self::Contaminated
             | Self::TooFewCases
             | Self::Unmeasured
+            | Self::JudgeUntrusted
             | Self::RepeatsDiffer
             | Self::TooFewClusters
             | Self::SliceMissing

@@ -1,13 +1,14 @@
 //! Having a subject answer a suite, once.
 
+use super::grade;
 use super::workspace::Workspace;
 use crate::adapter::AdapterError;
 use crate::base::{BaseError, BaseId, CheckpointError};
 use crate::dataset::{self, DatasetError, DatasetId, Example, SplitName};
 use crate::digest::Digest;
 use crate::eval::{
-    self, Answer, Documents, Embedding, EvalError, Opinions, Prompting, Report, ReportId, Strategy,
-    StrategyFile, Subject, Suite, SuiteId, Task as SuiteTask, Vectors,
+    self, Answer, Documents, EvalError, Prompting, Report, ReportId, Strategy, StrategyFile,
+    Subject, Suite, SuiteId, Target, Task as SuiteTask, Vectors,
 };
 use crate::registry::{RegistryError, ReportEntry, Version};
 use crate::store::{StoreError, TreeId};
@@ -116,6 +117,24 @@ pub enum EvaluateError {
         /// The base.
         base: BaseId,
     },
+    /// The suite has a judge, and only its name and digest are known.
+    #[error(
+        "suite {suite} is judged by the {judge}; the recorded suite does not say how to ask it"
+    )]
+    NoJudge {
+        /// The suite.
+        suite: String,
+        /// The judge.
+        judge: Box<Target>,
+    },
+    /// The judge did not answer everything.
+    #[error("{missing} verdicts of the judge are missing: {why}")]
+    Unjudged {
+        /// How many.
+        missing: u64,
+        /// Why the first of them is.
+        why: String,
+    },
     /// Models run only in builds with the feature `train`.
     #[cfg(not(feature = "train"))]
     #[error("this build of retune cannot run models, which the {0} needs")]
@@ -166,6 +185,7 @@ impl EvaluateError {
             | Self::NoLabels(_)
             | Self::OtherTask { .. }
             | Self::Unmeasured { .. }
+            | Self::NoJudge { .. }
             | Self::NoTemplate { .. } => true,
             Self::Train(error) => error.is_usage(),
             #[cfg(not(feature = "train"))]
@@ -202,7 +222,8 @@ pub fn evaluate_asking(
         report,
         new,
     };
-    if let Some(known) = report_of(workspace, &id, subject)? {
+    let known = report_of(workspace, &id, subject)?;
+    if let Some(known) = known.filter(|(_, report)| !is_misjudged(report)) {
         return Ok(evaluation(Some(known), false));
     }
     if let Some(measure) = suite.needs().first() {
@@ -212,15 +233,15 @@ pub fn evaluate_asking(
             subject: Box::new(subject.clone()),
         });
     }
-    check_graders(workspace, suite)?;
+    grade::check(workspace, suite)?;
     if workspace.act.dry_run {
         return Ok(evaluation(None, true));
     }
     let (labels, answers) = answer(workspace, asked, subject)?;
-    let opinions = opinions(workspace, suite, &answers)?;
-    let report = Report::graded(suite, subject.clone(), labels, answers, &opinions)?;
-    let report_id = record(workspace, suite, &report)?;
-    Ok(evaluation(Some((report_id, report)), true))
+    let graded = grade::grade(workspace, suite, subject, labels, answers)?;
+    let report_id = record(workspace, suite, &graded.report)?;
+    graded.settle()?;
+    Ok(evaluation(Some((report_id, graded.report)), true))
 }
 
 /// The report of a subject on a suite that a judgement is made from; its bytes are in the store.
@@ -232,12 +253,14 @@ pub fn report_of(
     let mut reports = reports_of(workspace, suite, subject)?;
     // Reports of one day have no order among themselves: what was measured from outside says more than what ran here,
     // and a report in which another model answered says least.
-    reports.sort_by_key(|(_, report)| {
-        let served = report.served.as_ref();
-        let switched = served.is_some_and(|served| served.switched().is_some());
-        (switched, served.is_none())
-    });
+    reports.sort_by_key(|(_, report)| (report.is_switched(), report.served.is_none()));
     Ok(reports.into_iter().next())
+}
+
+/// Whether another model judged than was asked for: judging again may help.
+pub(super) fn is_misjudged(report: &Report) -> bool {
+    let judged = report.judged.as_ref();
+    judged.is_some_and(|judged| judged.by.switched().is_some())
 }
 
 /// All reports of a subject on a suite whose bytes are in the store, the newest day first.
@@ -291,32 +314,6 @@ pub(super) fn record(
     Ok(id)
 }
 
-/// Whether what graders look at beside the answers is there; asked before anything answers.
-pub(super) fn check_graders(workspace: &Workspace<'_>, suite: &Suite) -> Result<(), EvaluateError> {
-    let Some(base) = suite.embeddings() else {
-        return Ok(());
-    };
-    let known = workspace.tenant().bases().by_id(&base.digest())?;
-    known.ok_or(EvaluateError::UnknownBase(*base))?;
-    #[cfg(not(feature = "train"))]
-    return Err(EvaluateError::NoEmbeddings(*base));
-    #[cfg(feature = "train")]
-    Ok(())
-}
-
-/// What graders say that look further than the answers.
-pub(super) fn opinions(
-    workspace: &Workspace<'_>,
-    suite: &Suite,
-    answers: &[Answer],
-) -> Result<Opinions, EvaluateError> {
-    let mut opinions = Opinions::default();
-    if let Some(base) = suite.embeddings() {
-        opinions.compare(suite, answers, |texts| embeddings(workspace, base, texts))?;
-    }
-    Ok(opinions)
-}
-
 #[cfg(feature = "train")]
 fn vectors_of(
     workspace: &Workspace<'_>,
@@ -344,25 +341,6 @@ fn vectors_of(
     _: &Documents,
     _: &Suite,
 ) -> Result<Vectors, EvaluateError> {
-    Err(EvaluateError::NoEmbeddings(*base))
-}
-
-#[cfg(feature = "train")]
-fn embeddings(
-    workspace: &Workspace<'_>,
-    base: &BaseId,
-    texts: &[&str],
-) -> Result<Vec<Embedding>, EvaluateError> {
-    let embedder = super::local::Embedder::open(workspace, base)?;
-    embedder.embed_whole(workspace, "embedding what `similar` compares", texts)
-}
-
-#[cfg(not(feature = "train"))]
-fn embeddings(
-    _: &Workspace<'_>,
-    base: &BaseId,
-    _: &[&str],
-) -> Result<Vec<Embedding>, EvaluateError> {
     Err(EvaluateError::NoEmbeddings(*base))
 }
 

@@ -14,6 +14,7 @@ mod difference;
 mod doctor;
 mod evaluate;
 mod export;
+mod grade;
 mod init;
 mod judge;
 mod lineage;

@@ -1,8 +1,9 @@
 //! Having a target outside answer a suite, once.
 
-use super::evaluate::{EvaluateError, Evaluation, check_graders, opinions, record, reports_of};
+use super::evaluate::{EvaluateError, Evaluation, is_misjudged, record, reports_of};
+use super::grade;
 use super::workspace::Workspace;
-use crate::eval::{Circumstances, Report, Subject, Suite, TargetFile, Task};
+use crate::eval::{Report, Subject, Suite, TargetFile, Task};
 
 /// How a target did on a suite.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +27,6 @@ pub fn evaluate_through(
     asked: &Suite,
     subject: &Subject,
     file: &TargetFile,
-    about: &Circumstances<'_>,
 ) -> Result<Through, EvaluateError> {
     let id = suite.id()?;
     let through = |report, new, unanswered, why| Through {
@@ -44,15 +44,16 @@ pub fn evaluate_through(
     let same = |report: &Report| {
         let served = report.served.as_ref();
         served.is_some_and(|served| served.target == file.target && served.switched().is_none())
+            && !is_misjudged(report)
     };
     if let Some(known) = known.into_iter().find(|(_, report)| same(report)) {
         return Ok(through(Some(known), false, 0, None));
     }
-    check_graders(workspace, suite)?;
+    grade::check(workspace, suite)?;
     if workspace.act.dry_run {
         return Ok(through(None, true, 0, None));
     }
-    let answered = file.answer(asked, subject, about)?;
+    let answered = file.answer(asked, subject, &workspace.circumstances)?;
     if answered.unanswered > 0 {
         return Ok(through(None, true, answered.unanswered, answered.why));
     }
@@ -61,10 +62,10 @@ pub fn evaluate_through(
         Task::Generation(_) => Vec::new(),
     };
     let answers = answered.answers.clone();
-    let opinions = opinions(workspace, suite, &answers)?;
-    let report = Report::graded(suite, subject.clone(), labels, answers, &opinions)?;
-    let report = report.served_by(answered.served.clone());
+    let graded = grade::grade(workspace, suite, subject, labels, answers)?;
+    let report = graded.report.clone().served_by(answered.served.clone());
     let report_id = record(workspace, suite, &report)?;
     answered.settle()?;
+    graded.settle()?;
     Ok(through(Some((report_id, report)), true, 0, None))
 }

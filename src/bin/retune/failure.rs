@@ -367,6 +367,12 @@ impl From<EvaluateError> for Failure {
             EvaluateError::Eval(error) => error.into(),
             EvaluateError::Registry(error) => error.into(),
             EvaluateError::Store(error) => error.into(),
+            missing @ EvaluateError::Unjudged { .. } => {
+                Self::from_error(Exit::GateInvalid, &missing)
+                    .hint("there is no report yet; the same command asks only for what is missing")
+            }
+            recorded @ EvaluateError::NoJudge { .. } => Self::from_error(Exit::Usage, &recorded)
+                .hint("name the suite's file instead of its name"),
             other if other.is_integrity() => Self::from_error(Exit::Integrity, &other),
             other if other.is_usage() => Self::from_error(Exit::Usage, &other),
             other => Self::from_error(Exit::Failed, &other),

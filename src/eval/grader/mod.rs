@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use opinions::Opinions;
 pub(super) use ready::{Hearing, Marker, Tool};
+pub(super) use rule::Said;
 pub use rule::{Likeness, Normalise, Rule};
 
 use crate::document::Decimal;
@@ -88,6 +89,16 @@ impl Grader {
     /// Whether this version of retune grades so.
     pub(super) fn is_known(&self) -> bool {
         self.version == self.rule.version()
+    }
+
+    /// Whether the suite's judge is asked.
+    pub fn is_judged(&self) -> bool {
+        matches!(self.rule, Rule::LlmRubric { .. } | Rule::Pairwise { .. })
+    }
+
+    /// Whether a case can fail by it.
+    pub fn is_demand(&self) -> bool {
+        self.weight() > 0.0
     }
 
     fn weight(&self) -> f64 {

@@ -124,9 +124,10 @@ fn ask(
         (Rule::Cost { threshold }, _) => most("cost_usd", *threshold)?,
         (rule, Hearing::Stored) if !rule.is_replayable() => return stored(grader, measures),
         (Rule::Command { argv, timeout_s }, _) => command::ask(argv, *timeout_s, case, output)?,
-        (Rule::Similar(_), Hearing::Fresh { opinions, repeat }) => {
-            opinions.of(&case.id, repeat, &grader.metric)?
-        }
+        (
+            Rule::Similar(_) | Rule::LlmRubric { .. } | Rule::Pairwise { .. },
+            Hearing::Fresh { opinions, repeat },
+        ) => opinions.of(&case.id, repeat, &grader.metric)?,
         (rule, _) => rule.read(tool, case, output),
     };
     Ok(match grader.not {

@@ -96,6 +96,17 @@ pub enum Rule {
         /// How many.
         threshold: u64,
     },
+    /// The suite's judge says that it meets this rubric.
+    LlmRubric {
+        /// The rubric.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
+    },
+    /// The suite's judge says that it is no worse than the answer that the suite compares with, in either order.
+    Pairwise {
+        /// What is better.
+        value: String,
+    },
     /// A program says so: it is given JSON on its standard input and answers with `{"pass", "score", "reason"}`.
     Command {
         /// The program and its arguments; no shell.
@@ -147,7 +158,32 @@ pub(in crate::eval) struct Said {
     pub(in crate::eval) reason: Option<String>,
 }
 
+/// What programs and judges answer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSaid {
+    pass: bool,
+    /// From 0 to 1; what `pass` says where it is absent.
+    score: Option<f64>,
+    reason: Option<String>,
+}
+
 impl Said {
+    /// Reads `{"pass", "score", "reason"}` and nothing else.
+    pub(in crate::eval) fn parse(answer: &[u8]) -> Result<Self, String> {
+        let raw: RawSaid = serde_json::from_slice(answer)
+            .map_err(|error| format!("its answer is not {{pass, score, reason}}: {error}"))?;
+        let score = raw.score.unwrap_or(f64::from(raw.pass));
+        match (0.0..=1.0).contains(&score) {
+            true => Ok(Self {
+                pass: raw.pass,
+                score,
+                reason: raw.reason,
+            }),
+            false => Err(format!("its score is {score}, outside 0 to 1")),
+        }
+    }
+
     pub(super) fn of(pass: bool) -> Self {
         Self {
             pass,
@@ -179,7 +215,8 @@ impl Rule {
             | Self::StartsWith { value }
             | Self::Numeric { value, .. }
             | Self::Choice { value, .. }
-            | Self::Levenshtein { value, .. } => value.is_none(),
+            | Self::Levenshtein { value, .. }
+            | Self::LlmRubric { value } => value.is_none(),
             Self::SetF1(with)
             | Self::TokenF1(with)
             | Self::RougeL(with)
@@ -187,6 +224,7 @@ impl Rule {
             | Self::Similar(with) => with.value.is_none(),
             Self::Contains { values, .. } => values.is_empty(),
             Self::Regex { .. }
+            | Self::Pairwise { .. }
             | Self::IsJson { .. }
             | Self::ContainsJson { .. }
             | Self::Command { .. }
@@ -205,13 +243,21 @@ impl Rule {
                 | Self::Bleu(_)
                 | Self::Similar(_)
                 | Self::Levenshtein { .. }
+                | Self::LlmRubric { .. }
+                | Self::Pairwise { .. }
                 | Self::Command { .. }
         )
     }
 
     /// Whether the answer alone decides, so that a stored one can be graded again.
     pub(super) fn is_replayable(&self) -> bool {
-        !matches!(self, Self::Command { .. } | Self::Similar(_))
+        !matches!(
+            self,
+            Self::Command { .. }
+                | Self::Similar(_)
+                | Self::LlmRubric { .. }
+                | Self::Pairwise { .. }
+        )
     }
 
     /// The measure of an answer that it looks at, where that is not the text.
@@ -223,7 +269,8 @@ impl Rule {
         }
     }
 
-    /// What it says to a text; `tool` was made for it. Programs, embeddings and measures are not asked here.
+    /// What it says to a text; `tool` was made for it. Programs, embeddings, judges and
+    /// measures are not asked here.
     pub(super) fn read(&self, tool: &Tool, case: &Case, output: &str) -> Said {
         let or_target = |value: &Option<String>| value.clone().unwrap_or(case.label.clone());
         match self {
@@ -280,9 +327,12 @@ impl Rule {
                     reason: None,
                 }
             }
-            Self::Command { .. } | Self::Similar(_) | Self::Latency { .. } | Self::Cost { .. } => {
-                Said::of(false)
-            }
+            Self::Command { .. }
+            | Self::Similar(_)
+            | Self::LlmRubric { .. }
+            | Self::Pairwise { .. }
+            | Self::Latency { .. }
+            | Self::Cost { .. } => Said::of(false),
         }
     }
 }

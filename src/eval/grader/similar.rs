@@ -47,18 +47,19 @@ fn pairs<'a>(suite: &'a Suite, answers: &'a [Answer]) -> Vec<Pair<'a>> {
     let asked = suite.asked().zip(answers);
     let texts = asked.filter_map(|((case, repeat), answer)| Some((case, repeat, answer.text()?)));
     let of = texts.flat_map(|(case, repeat, answer)| {
-        let graders = suite.graders().iter().chain(&case.graders);
-        graders.filter_map(move |grader| match &grader.rule {
-            Rule::Similar(with) => Some(Pair {
-                case: &case.id,
-                repeat,
-                metric: &grader.metric,
-                answer,
-                other: with.other(case),
-                with,
-            }),
-            _ => None,
-        })
+        suite
+            .graders_of(case)
+            .filter_map(move |grader| match &grader.rule {
+                Rule::Similar(with) => Some(Pair {
+                    case: &case.id,
+                    repeat,
+                    metric: &grader.metric,
+                    answer,
+                    other: with.other(case),
+                    with,
+                }),
+                _ => None,
+            })
     });
     of.collect()
 }

@@ -369,6 +369,7 @@ fn embeddings_are_compared_by_their_cosine() {
             graders: graders.clone(),
             repeats: 1,
             embeddings: Some(crate::digest::Digest::of(base).into()),
+            judge: None,
         });
         let named = |id: &str| Case {
             id: id.to_owned(),

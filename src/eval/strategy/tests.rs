@@ -27,6 +27,7 @@ fn suite(messages: bool) -> Suite {
         graders: vec![Grader::exact_match()],
         repeats: 1,
         embeddings: None,
+        judge: None,
     });
     Suite::of("answers".parse().unwrap(), task, vec![case]).unwrap()
 }

@@ -73,6 +73,17 @@ impl Target {
     }
 }
 
+impl Target {
+    /// The same without what it costs, which changes no answer.
+    pub(in crate::eval) fn unpriced(&self) -> Self {
+        let mut target = self.clone();
+        if let Self::Endpoint { prices, .. } = &mut target {
+            *prices = None;
+        }
+        target
+    }
+}
+
 impl Prices {
     /// What one answer costs in US dollars.
     pub(super) fn cost(&self, prompt: u64, output: u64) -> f64 {

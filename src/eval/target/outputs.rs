@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::answered::Said;
 use crate::document::{Fault, Faults};
+use crate::eval::report::Answer;
 use crate::eval::suite::Suite;
 
 /// After this many faults the rest is only counted.
@@ -27,6 +28,16 @@ struct Line {
     complete: Option<bool>,
     cost_usd: Option<f64>,
     latency_ms: Option<f64>,
+}
+
+/// The recorded answers to a suite, in its order.
+pub(in crate::eval) fn recorded(
+    path: &Path,
+    bytes: &[u8],
+    suite: &Suite,
+) -> Result<Vec<Answer>, Faults> {
+    let said = read(path, bytes, suite)?;
+    Ok(said.iter().map(Said::answer).collect())
 }
 
 /// One for each answer that the suite asks for, in its order. Missing, unknown and doubled ids are faults.

@@ -12,6 +12,7 @@ mod full;
 mod gate;
 mod graders;
 mod init;
+mod judges;
 mod migration;
 pub(crate) mod model;
 mod pin;

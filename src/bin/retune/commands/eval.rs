@@ -90,8 +90,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
         let evaluation = lifecycle::evaluate_asking(&workspace, &suite, &asked, &subject)?;
         return Ok(told(session, &Evaluated::new(&suite, &evaluation)));
     };
-    let about = session.circumstances();
-    let through = lifecycle::evaluate_through(&workspace, &suite, &asked, &subject, file, &about)?;
+    let through = lifecycle::evaluate_through(&workspace, &suite, &asked, &subject, file)?;
     Ok(told(session, &Evaluated::through(&suite, &through)))
 }
 

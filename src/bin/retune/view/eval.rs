@@ -1,8 +1,12 @@
 //! Views of evaluation.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use retune::eval::{CaseResult, LabelReport, ReportMetrics, Served, Subject, Suite, Task};
+use retune::document::Decimal;
+use retune::eval::{
+    Agreement, CaseResult, Judged, LabelReport, ReportMetrics, Served, Subject, Suite, Task,
+};
 use retune::lifecycle::{Evaluation, Through};
 use retune::progress::grouped;
 use serde::Serialize;
@@ -31,6 +35,9 @@ pub(crate) struct Evaluated {
     /// Who gave the answers, where that was not a model on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     served: Option<Served>,
+    /// Who judged the answers, and how well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judged: Option<JudgedView>,
     /// How many answers are missing, so that there is no report yet.
     #[serde(skip_serializing_if = "is_zero")]
     unanswered: u64,
@@ -54,6 +61,7 @@ impl Evaluated {
             report: report.map(|(id, _)| id.to_string()),
             metrics: report.map(|(_, report)| report.metrics.clone()),
             served: report.and_then(|(_, report)| report.served.clone()),
+            judged: report.and_then(|(_, report)| report.judged.as_ref().map(JudgedView::of)),
             unanswered: 0,
             why: None,
             wrong: match (suite.task(), report) {
@@ -83,7 +91,66 @@ impl Evaluated {
     }
 
     fn switched(&self) -> Option<String> {
-        self.served.as_ref().and_then(Served::switched)
+        let judge = self.judged.as_ref();
+        let judge = judge.and_then(|judged| judged.by.switched());
+        let served = self.served.as_ref().and_then(Served::switched);
+        served.or(judge.map(|why| format!("the judge: {why}")))
+    }
+}
+
+/// A judge, with what follows from its calibration.
+#[derive(Serialize)]
+struct JudgedView {
+    by: Served,
+    agreement: BTreeMap<String, AgreementView>,
+}
+
+#[derive(Serialize)]
+struct AgreementView {
+    cases: u64,
+    undecided: u64,
+    kappa: Option<Decimal>,
+    sensitivity: Option<Decimal>,
+    specificity: Option<Decimal>,
+}
+
+impl JudgedView {
+    fn of(judged: &Judged) -> Self {
+        let view = |(metric, agreement): (&String, &Agreement)| {
+            (metric.clone(), AgreementView::of(agreement))
+        };
+        Self {
+            by: judged.by.clone(),
+            agreement: judged.agreement.iter().map(view).collect(),
+        }
+    }
+}
+
+impl AgreementView {
+    fn of(agreement: &Agreement) -> Self {
+        let share = |(hits, of): (u64, u64)| Decimal::new(hits as f64 / of as f64).ok();
+        let raters = agreement.raters();
+        Self {
+            cases: raters.n(),
+            undecided: agreement.undecided,
+            kappa: raters.kappa().and_then(|kappa| Decimal::new(kappa).ok()),
+            sensitivity: share(agreement.passes()),
+            specificity: share(agreement.fails()),
+        }
+    }
+
+    fn told(&self) -> String {
+        let number = |value: Option<Decimal>| match value {
+            Some(value) => format!("{:.2}", value.get()),
+            None => "unknown".to_owned(),
+        };
+        format!(
+            "kappa {} on {} calibration cases, sensitivity {}, specificity {}",
+            number(self.kappa),
+            grouped(self.cases),
+            number(self.sensitivity),
+            number(self.specificity)
+        )
     }
 }
 
@@ -127,6 +194,18 @@ impl View for Evaluated {
             if served.cached > 0 {
                 let kept = grouped(served.cached);
                 writeln!(out, "  cached    {kept} answers, which have no latency")?;
+            }
+        }
+        if let Some(judged) = &self.judged {
+            writeln!(out, "  judge     {}", judged.by.target)?;
+            for (metric, agreement) in &judged.agreement {
+                writeln!(out, "  {metric:<9} {}", agreement.told())?;
+            }
+            if judged.agreement.is_empty() {
+                writeln!(
+                    out,
+                    "            without calibration cases: no evidence for the gate"
+                )?;
             }
         }
         if let Some(why) = self.switched() {

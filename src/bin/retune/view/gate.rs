@@ -6,7 +6,8 @@ use anstyle::Style;
 use retune::document::Decimal;
 use retune::gate::{
     Comparison, Criterion, Evidence, EvidenceId, Judged as Arm, Kind, Occasion, Odds, Plan,
-    PlannedCriterion, PlannedSlices, Policy, Promise, Rule, Severity, SliceResult, Verdict, Waiver,
+    PlannedCriterion, PlannedSlices, Policy, Promise, Rule, Severity, SliceResult, Trust, Verdict,
+    Waiver,
 };
 use retune::progress::grouped;
 use serde::Serialize;
@@ -110,9 +111,13 @@ impl Judged {
     pub(super) fn asks(&self, comparison: &Comparison) -> String {
         let limit = comparison.margin.map_or(0.0, Decimal::get);
         let words = rule(comparison.kind, comparison.rule, limit);
-        match comparison.rule {
+        let asks = match comparison.rule {
             Rule::Absolute | Rule::MustPass | Rule::Report => words,
             _ => format!("{words} {}", self.against(comparison)),
+        };
+        match &comparison.judge {
+            Some(judge) => format!("{asks}, by a judge of kappa {:.2}", judge.kappa.get()),
+            None => asks,
         }
     }
 
@@ -133,6 +138,9 @@ impl Judged {
             writeln!(out, "    {levels}")?;
         }
         writeln!(out, "    {}", self.interval(comparison))?;
+        if let Some(judge) = &comparison.judge {
+            writeln!(out, "    judge       {}", trusted(judge))?;
+        }
         writeln!(
             out,
             "    cases       {} improved, {} regressed, {} the same",
@@ -229,6 +237,18 @@ impl Scale {
             Self::Share => None,
         }
     }
+}
+
+/// What a judge's verdicts are worth.
+fn trusted(judge: &Trust) -> String {
+    format!(
+        "kappa {:.2} on {} calibration cases, sensitivity {:.2}, specificity {:.2}; shows {:.2} of a difference at least",
+        judge.kappa.get(),
+        grouped(judge.n),
+        judge.sensitivity.get(),
+        judge.specificity.get(),
+        judge.factor.get()
+    )
 }
 
 /// How both arms do, where that is known.
