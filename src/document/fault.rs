@@ -50,6 +50,12 @@ impl Faults {
         &self.0
     }
 
+    /// These faults, and then those of another file.
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// The faults themselves, to add to others.
     pub fn into_vec(self) -> Vec<Fault> {
         self.0

@@ -9,14 +9,15 @@ use super::grader::{Grader, Likeness, Normalise, Rule, Tool};
 use super::template::{self, Vars};
 use crate::document::{Decimal, suggest};
 
-/// What promptfoo takes for ROUGE, BLEU and Levenshtein where nothing is said.
+/// What promptfoo takes for ROUGE, embeddings, BLEU and Levenshtein where nothing is said.
 const ROUGE: f64 = 0.75;
+const SIMILAR: f64 = 0.75;
 const BLEU: f64 = 0.5;
 const DISTANCE: f64 = 5.0;
 /// Seconds that a program has where nothing is said.
 const TIMEOUT: u32 = 60;
 
-const TYPES: [&str; 22] = [
+const TYPES: [&str; 25] = [
     "equals",
     "equals-json",
     "contains",
@@ -36,6 +37,9 @@ const TYPES: [&str; 22] = [
     "rouge-l",
     "levenshtein",
     "bleu",
+    "similar",
+    "llm-rubric",
+    "pairwise",
     "command",
     "latency",
     "cost",
@@ -65,6 +69,10 @@ pub(super) struct Context<'a> {
     pub(super) vars: Option<&'a Vars>,
     /// Where `file://` begins.
     pub(super) dir: &'a Path,
+    /// Whether the suite names a base that embeds.
+    pub(super) embeds: bool,
+    /// Whether the suite names a judge.
+    pub(super) judges: bool,
 }
 
 impl RawAssert {
@@ -161,6 +169,25 @@ impl RawAssert {
             "token-f1" => Rule::TokenF1(self.likeness(None, context)?),
             "rouge-l" => Rule::RougeL(self.likeness(Some(ROUGE), context)?),
             "bleu" => Rule::Bleu(self.likeness(Some(BLEU), context)?),
+            "similar" if !context.embeds => {
+                return Err(
+                    "the suite has to name the base that embeds: `embeddings: NAME@sha256:…`"
+                        .to_owned(),
+                );
+            }
+            "similar" => Rule::Similar(self.likeness(Some(SIMILAR), context)?),
+            "llm-rubric" | "pairwise" if !context.judges => {
+                return Err("the suite has to name who judges: `judge: {target: FILE}`".to_owned());
+            }
+            "llm-rubric" if self.value.is_none() => {
+                return Err("say `value`: the rubric".to_owned());
+            }
+            "llm-rubric" => Rule::LlmRubric {
+                value: self.text(context)?,
+            },
+            "pairwise" => Rule::Pairwise {
+                value: self.text(context)?.ok_or("say `value`: what is better")?,
+            },
             "levenshtein" => {
                 let most = self.threshold.unwrap_or(DISTANCE);
                 if !(0.0..1e9).contains(&most) || most.fract() != 0.0 {
@@ -190,6 +217,7 @@ impl RawAssert {
                 | Rule::TokenF1(_)
                 | Rule::RougeL(_)
                 | Rule::Bleu(_)
+                | Rule::Similar(_)
                 | Rule::Levenshtein { .. }
                 | Rule::Latency { .. }
                 | Rule::Cost { .. }

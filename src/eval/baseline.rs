@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::embeddings::unit;
 use super::error::EvalError;
 use super::report::Answer;
 
@@ -98,11 +99,4 @@ impl Centroids {
             None => Answer::Error("there is no centroid".to_owned()),
         }
     }
-}
-
-/// The vector scaled to length 1; `None` when its length is zero or not finite.
-fn unit(values: impl Iterator<Item = f64>) -> Option<Vec<f64>> {
-    let values: Vec<f64> = values.collect();
-    let length = values.iter().map(|value| value * value).sum::<f64>().sqrt();
-    (length.is_finite() && length > 0.0).then(|| values.into_iter().map(|v| v / length).collect())
 }

@@ -15,9 +15,23 @@ pub enum EvalError {
     /// The suite file or its cases are wrong.
     #[error("the suite is not valid")]
     Suite(#[source] Faults),
+    /// The suite file names no place for cases that every version has to pass.
+    #[error("the suite {} has no floor", suite.display())]
+    NoFloor {
+        /// The suite file.
+        suite: PathBuf,
+        /// The file of its cases.
+        cases: PathBuf,
+    },
+    /// A case does not fit the suite that it was to be added to.
+    #[error("the case cannot be added")]
+    NewCase(#[source] Faults),
     /// The target file or its recorded outputs are wrong.
     #[error("the target is not valid")]
     Target(#[source] Faults),
+    /// What another tool wrote cannot be taken over.
+    #[error("the import is not possible")]
+    Import(#[source] Faults),
     /// The strategy file or its documents are wrong.
     #[error("the strategy is not valid")]
     Strategy(#[source] Faults),
@@ -99,6 +113,9 @@ pub enum EvalError {
     /// Someone asked for the work to stop.
     #[error("interrupted; no report was written")]
     Interrupted,
+    /// A judge cannot be asked.
+    #[error("the judge cannot be asked: {0}")]
+    Judge(String),
     /// A stored grader cannot be used.
     #[error("the suite's {0}")]
     Grader(String),
@@ -116,7 +133,10 @@ impl EvalError {
         matches!(
             self,
             Self::Suite(_)
+                | Self::NoFloor { .. }
+                | Self::NewCase(_)
                 | Self::Target(_)
+                | Self::Import(_)
                 | Self::Strategy(_)
                 | Self::NoKey(_)
                 | Self::NotAsked(_)

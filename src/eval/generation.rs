@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::grader::Grader;
+use super::judge::Judge;
+use crate::base::BaseId;
 use crate::document::Decimal;
 
 /// How texts are generated and graded.
@@ -15,6 +17,12 @@ pub struct Generation {
     pub graders: Vec<Grader>,
     /// How many answers each case gets, each drawn anew.
     pub repeats: u32,
+    /// The base whose embeddings `similar` graders compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embeddings: Option<BaseId>,
+    /// Who says whether answers meet rubrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Box<Judge>>,
 }
 
 /// How texts are generated, whatever answers.

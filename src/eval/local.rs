@@ -1,6 +1,7 @@
 //! Models that answer on this machine.
 
 use super::batches::pack;
+use super::embeddings::Embedding;
 use super::error::EvalError;
 use super::report::Answer;
 use crate::base::network::{Batch, Model, NetworkError};
@@ -37,10 +38,10 @@ impl Local<'_> {
             .collect())
     }
 
-    /// One pooled vector for each text.
+    /// One pooled vector for each text, of the mean of its tokens.
     ///
     /// `what` says to people which texts these are, such as `embedding the training split for its centroids`.
-    pub fn embed(&self, what: &str, texts: &[&str]) -> Result<Vec<Row>, EvalError> {
+    pub fn embed(&self, what: &str, texts: &[&str]) -> Result<Vec<Embedding>, EvalError> {
         self.rows(what, texts, |batch| {
             self.classifier.embeddings(batch, Pooling::Mean)
         })

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
-use super::grader::{Grader, Marker};
+use super::grader::{Grader, Hearing, Marker, Opinions};
+use super::judge::Judged;
+use super::scored::Scored;
 use super::subject::Subject;
 use super::suite::{Case, Suite, SuiteId, Task};
 use super::target::Served;
@@ -16,6 +18,9 @@ use crate::stats::{Metrics, StatsError};
 use crate::store::Store;
 
 const SCHEMA: &str = "retune.report/1";
+
+/// What is measured of an answer that is no score of it.
+pub(super) const MEASURED: [&str; 2] = ["latency_ms", "cost_usd"];
 
 crate::typed_id!(
     /// Identifies a report: the SHA-256 of its canonical document.
@@ -39,6 +44,9 @@ pub struct Report {
     /// Who gave the answers, where that was not a model on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<Served>,
+    /// Who judged the answers, where the suite has a judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
     /// The version of retune that made it.
     pub tool: String,
 }
@@ -144,8 +152,10 @@ pub enum Mismatch {
     Contradiction(String),
     /// The metrics do not follow from the cases.
     Metrics,
-    /// Another model than the one asked for answered, or several did.
+    /// Another model than the one asked for answered or judged, or several did.
     Model(String),
+    /// The tool that scored the answers has no score for this one.
+    Unscored(String),
 }
 
 impl Report {
@@ -156,6 +166,17 @@ impl Report {
         labels: Vec<String>,
         answers: Vec<Answer>,
     ) -> Result<Self, EvalError> {
+        Self::graded(suite, subject, labels, answers, &Opinions::default())
+    }
+
+    /// The same, where graders have to look further than the answers: `opinions` is what they found.
+    pub fn graded(
+        suite: &Suite,
+        subject: Subject,
+        labels: Vec<String>,
+        answers: Vec<Answer>,
+        opinions: &Opinions,
+    ) -> Result<Self, EvalError> {
         let repeats = suite.repeats();
         if answers.len() != suite.cases().len() * repeats as usize {
             return Err(EvalError::Answers {
@@ -164,17 +185,17 @@ impl Report {
                 suite: suite.name().to_string(),
             });
         }
-        let asked = suite
-            .cases()
-            .iter()
-            .flat_map(|case| (0..repeats).map(move |repeat| (case, repeat)));
         let marker = suite.marker()?;
         let labelled = *suite.task() == Task::Classification;
-        let cases: Vec<CaseResult> = asked
+        let cases: Vec<CaseResult> = suite
+            .asked()
             .zip(answers)
             .map(|((case, repeat), answer)| match labelled {
                 true => CaseResult::labelled(case, answer),
-                false => CaseResult::graded(&marker, case, repeat, answer),
+                false => {
+                    let hearing = Hearing::Fresh { opinions, repeat };
+                    CaseResult::graded(&marker, case, repeat, answer, hearing)
+                }
             })
             .collect();
         Ok(Self {
@@ -184,6 +205,26 @@ impl Report {
             metrics: ReportMetrics::of(suite, &cases)?,
             cases,
             served: None,
+            judged: None,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// The report of answers that another tool scored: for each case in the suite's order as many as it has repeats.
+    pub(super) fn scored(
+        suite: &Suite,
+        subject: Subject,
+        cases: Vec<CaseResult>,
+        served: Served,
+    ) -> Result<Self, EvalError> {
+        Ok(Self {
+            suite: suite.id()?,
+            subject,
+            labels: Vec::new(),
+            metrics: ReportMetrics::of(suite, &cases)?,
+            cases,
+            served: Some(served),
+            judged: None,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
         })
     }
@@ -193,6 +234,36 @@ impl Report {
         Self {
             served: Some(served),
             ..self
+        }
+    }
+
+    /// The same report, of answers that were judged.
+    pub fn judged_by(self, judged: Judged) -> Self {
+        Self {
+            judged: Some(judged),
+            ..self
+        }
+    }
+
+    /// Whether another model answered or judged than was asked for.
+    pub fn is_switched(&self) -> bool {
+        let judge = self.judged.as_ref().map(|judged| &judged.by);
+        let mut asked = self.served.iter().chain(judge);
+        asked.any(|served| served.switched().is_some())
+    }
+
+    /// Why its judge is not the suite's, or not the model that was asked for.
+    fn misjudged(&self, suite: &Suite) -> Option<String> {
+        match (suite.judge(), &self.judged) {
+            (None, None) => None,
+            (Some(_), None) => Some("nobody judged the answers".to_owned()),
+            (Some(judge), Some(judged)) if judge.target == judged.by.target => {
+                judged.by.switched().map(|why| format!("the judge: {why}"))
+            }
+            (_, Some(judged)) => Some(format!(
+                "the {} judged, which is not the suite's judge",
+                judged.by.target
+            )),
         }
     }
 
@@ -220,6 +291,12 @@ impl Report {
         })
     }
 
+    /// The cases that have an answer which is not right, or none.
+    pub fn missed(&self) -> BTreeSet<&str> {
+        let wrong = self.cases.iter().filter(|case| !case.correct);
+        wrong.map(|case| case.id.as_str()).collect()
+    }
+
     /// How many answers each case has; at least 1.
     pub fn repeats(&self) -> u32 {
         1 + self.cases.iter().map(|case| case.repeat).max().unwrap_or(0)
@@ -242,6 +319,9 @@ impl Report {
             }
             if !result.is_consistent(suite) {
                 found.push(Mismatch::Contradiction(result.id.clone()));
+            }
+            if result.is_unscored(suite) {
+                found.push(Mismatch::Unscored(result.id.clone()));
             }
         }
         // A wild repeat number must not make this loop long: each number up to it has to be there.
@@ -269,6 +349,7 @@ impl Report {
         if let Some(why) = self.served.as_ref().and_then(Served::switched) {
             found.push(Mismatch::Model(why));
         }
+        found.extend(self.misjudged(suite).map(Mismatch::Model));
         if ReportMetrics::of(suite, &self.cases).ok().as_ref() != Some(&self.metrics) {
             found.push(Mismatch::Metrics);
         }
@@ -284,10 +365,16 @@ impl CaseResult {
     }
 
     /// A grader that cannot say anything leaves the case without an answer.
-    fn graded(marker: &Marker<'_>, case: &Case, repeat: u32, answer: Answer) -> Self {
+    fn graded(
+        marker: &Marker<'_>,
+        case: &Case,
+        repeat: u32,
+        answer: Answer,
+        hearing: Hearing<'_>,
+    ) -> Self {
         let said = Said::of(answer);
         let grades = match &said.text {
-            Ok(text) => marker.grade(case, text, &said.measures, false),
+            Ok(text) => marker.grade(case, text, &said.measures, hearing),
             Err(why) => Err(why.clone()),
         };
         match grades {
@@ -321,29 +408,59 @@ impl CaseResult {
         }
     }
 
+    /// Whether the tool that scored has left this answer out.
+    fn is_unscored(&self, suite: &Suite) -> bool {
+        match suite.task() {
+            Task::Scored(scored) => {
+                self.error.is_none() && !self.measures.contains_key(&scored.right)
+            }
+            Task::Classification | Task::Generation(_) => false,
+        }
+    }
+
+    /// Whether a score of 1 says so. An error is never right.
+    pub(super) fn is_right_by(&self, scored: &Scored) -> bool {
+        let score = self.measures.get(&scored.right);
+        self.error.is_none() && score.is_some_and(|score| score.get() == 1.0)
+    }
+
     fn is_consistent(&self, suite: &Suite) -> bool {
+        if let Task::Scored(scored) = suite.task() {
+            let both = self.predicted.is_some() && self.error.is_some();
+            return !both && self.correct == self.is_right_by(scored);
+        }
         let labelled = *suite.task() == Task::Classification;
         self.predicted.is_some() != self.error.is_some()
             && (!self.correct || self.error.is_none())
             && (!labelled || self.correct == (self.predicted.as_ref() == Some(&self.expected)))
     }
 
-    /// Whether grading the stored answer again gives what is stored. Labels have no graders.
+    /// Whether grading the stored answer again gives what is stored. Labels and what another tool scored have no graders.
     fn is_graded_by(&self, suite: &Suite, marker: Option<&Marker<'_>>, case: &Case) -> bool {
         let Some(output) = &self.predicted else {
             return true;
         };
-        if *suite.task() == Task::Classification {
+        if !matches!(suite.task(), Task::Generation(_)) {
             return true;
         }
         let grades = marker.and_then(|marker| {
-            let grades = marker.grade(case, output, &self.measures, true);
+            let grades = marker.grade(case, output, &self.measures, Hearing::Stored);
             grades.ok()
         });
         grades.is_some_and(|grades| {
             let stored = |(metric, score)| self.measures.get(metric) == Some(score);
             grades.passed == self.correct && grades.scores.iter().all(stored)
         })
+    }
+}
+
+impl Answer {
+    /// What graders read; `None` where there is no answer.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Label(text) | Self::Text { text, .. } => Some(text),
+            Self::Error(_) => None,
+        }
     }
 }
 
@@ -369,6 +486,7 @@ impl ReportMetrics {
         match suite.task() {
             Task::Classification => Self::of_labels(cases),
             Task::Generation(generation) => Self::of_texts(suite, &generation.graders, cases),
+            Task::Scored(_) => Self::of_scores(cases),
         }
     }
 
@@ -414,6 +532,37 @@ impl ReportMetrics {
                 .collect::<Result<_, EvalError>>()?,
             n: cases.len() as u64,
             errors: errors(cases),
+        })
+    }
+
+    /// The mean of each score over the answers that have it; an error scores 0.
+    fn of_scores(cases: &[CaseResult]) -> Result<Self, EvalError> {
+        if cases.is_empty() {
+            return Err(EvalError::Metrics(StatsError::Empty));
+        }
+        let mut sums: BTreeMap<&str, (f64, u64)> = BTreeMap::new();
+        for (metric, score) in cases.iter().flat_map(|case| &case.measures) {
+            if !MEASURED.contains(&metric.as_str()) {
+                let (sum, count) = sums.entry(metric).or_default();
+                *sum += score.get();
+                *count += 1;
+            }
+        }
+        let (errors, n) = (errors(cases), cases.len() as u64);
+        let mean = |(metric, (sum, count)): (&str, (f64, u64))| {
+            Ok((metric.to_owned(), decimal(sum / (count + errors) as f64)?))
+        };
+        let right = cases.iter().filter(|case| case.correct).count();
+        Ok(Self {
+            accuracy: decimal(right as f64 / n as f64)?,
+            macro_f1: None,
+            per_label: BTreeMap::new(),
+            scores: sums
+                .into_iter()
+                .map(mean)
+                .collect::<Result<_, EvalError>>()?,
+            n,
+            errors,
         })
     }
 
@@ -474,6 +623,7 @@ impl fmt::Display for Mismatch {
             }
             Self::Contradiction(id) => write!(f, "case {id} contradicts itself"),
             Self::Model(why) => f.write_str(why),
+            Self::Unscored(id) => write!(f, "case {id} has no score"),
             Self::Metrics => f.write_str("its metrics do not follow from its cases"),
         }
     }

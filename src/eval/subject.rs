@@ -55,6 +55,14 @@ pub enum Subject {
         /// Which.
         target: Box<Target>,
     },
+    /// A model that the log of another tool names. It is no registered version, so nothing is promoted on it.
+    Named {
+        /// What it is called there.
+        model: String,
+        /// Its revision, where the log says it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revision: Option<String>,
+    },
     /// One of the others, asked with more before the question.
     Prompted {
         /// What is asked.
@@ -89,7 +97,10 @@ impl Subject {
     /// Which untrained baseline this is; `None` for an adapter and for what is outside.
     pub fn baseline_kind(&self) -> Option<BaselineKind> {
         match self {
-            Self::Adapter { .. } | Self::Target { .. } | Self::Prompted { .. } => None,
+            Self::Adapter { .. }
+            | Self::Target { .. }
+            | Self::Named { .. }
+            | Self::Prompted { .. } => None,
             Self::Base { .. } => Some(BaselineKind::ZeroShot),
             Self::Centroid { .. } => Some(BaselineKind::NearestCentroid),
             Self::Majority { .. } => Some(BaselineKind::Majority),
@@ -100,7 +111,7 @@ impl Subject {
     pub fn dataset(&self) -> Option<DatasetId> {
         match self {
             Self::Adapter { dataset, .. } => *dataset,
-            Self::Base { .. } | Self::Target { .. } => None,
+            Self::Base { .. } | Self::Target { .. } | Self::Named { .. } => None,
             Self::Prompted { by, strategy } => {
                 let shown = strategy.examples.map(|shots| shots.dataset);
                 by.dataset().or(shown)
@@ -116,7 +127,7 @@ impl Subject {
                 Some(*base)
             }
             Self::Prompted { by, .. } => by.base(),
-            Self::Majority { .. } | Self::Target { .. } => None,
+            Self::Majority { .. } | Self::Target { .. } | Self::Named { .. } => None,
         }
     }
 }
@@ -131,6 +142,12 @@ impl fmt::Display for Subject {
                 base.short()
             ),
             Self::Target { target } => target.fmt(f),
+            Self::Named { model, revision } => {
+                write!(f, "model {model}")?;
+                revision
+                    .iter()
+                    .try_for_each(|revision| write!(f, " at {revision}"))
+            }
             Self::Prompted { by, strategy } => write!(f, "{by}, {strategy}"),
             Self::Base { base } => write!(f, "base {} as it is", base.short()),
             Self::Centroid { base, dataset } => write!(

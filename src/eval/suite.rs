@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EvalError;
 use super::generation::Generation;
-use super::grader::{Grader, Marker};
+use super::grader::{Grader, Marker, Rule};
+use super::judge::{Judge, JudgeFile};
+use super::scored::Scored;
+use crate::base::BaseId;
 use crate::dataset::Message;
 use crate::digest::Digest;
 use crate::document::canonical;
@@ -28,6 +31,8 @@ pub struct Suite {
     name: SuiteName,
     task: Task,
     cases: Vec<Case>,
+    /// How its judge is asked, where it has one and was read from a file.
+    judge: Option<Box<JudgeFile>>,
 }
 
 /// What the answers of a suite are.
@@ -37,6 +42,8 @@ pub enum Task {
     Classification,
     /// A text.
     Generation(Generation),
+    /// What another tool asked for and scored.
+    Scored(Scored),
 }
 
 /// What is asked, and what is right.
@@ -75,6 +82,9 @@ struct Document {
     /// Of texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     generation: Option<Generation>,
+    /// Of what another tool scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scored: Option<Scored>,
     cases: Cases,
 }
 
@@ -83,6 +93,7 @@ struct Document {
 enum TaskName {
     Classification,
     Generation,
+    Scored,
 }
 
 /// A grader's version is part of the suite's identity: another way to grade is another suite.
@@ -114,13 +125,14 @@ struct Cases {
 impl Document {
     /// What it says about answers, where this version of retune grades so.
     fn task(&self) -> Result<Task, String> {
-        match (&self.task, &self.grader, &self.generation) {
-            (TaskName::Classification, Some(EXACT_MATCH), None) => Ok(Task::Classification),
-            (TaskName::Generation, None, Some(generation))
+        match (&self.task, &self.grader, &self.generation, &self.scored) {
+            (TaskName::Classification, Some(EXACT_MATCH), None, None) => Ok(Task::Classification),
+            (TaskName::Generation, None, Some(generation), None)
                 if generation.graders.iter().all(Grader::is_known) =>
             {
                 Ok(Task::Generation(generation.clone()))
             }
+            (TaskName::Scored, None, None, Some(scored)) => Ok(Task::Scored(scored.clone())),
             _ => Err("this version does not have its grader".to_owned()),
         }
     }
@@ -169,7 +181,12 @@ impl Suite {
         }
         match cases.windows(2).find(|pair| pair[0].id == pair[1].id) {
             Some(pair) => Err(format!("the case id {:?} is there twice", pair[0].id)),
-            None => Ok(Self { name, task, cases }),
+            None => Ok(Self {
+                name,
+                task,
+                cases,
+                judge: None,
+            }),
         }
     }
 
@@ -188,13 +205,25 @@ impl Suite {
         match &self.task {
             Task::Classification => 1,
             Task::Generation(generation) => generation.repeats,
+            Task::Scored(scored) => scored.repeats,
+        }
+    }
+
+    /// Whether it can be asked: what another tool asked and scored cannot.
+    pub fn check_askable(&self) -> Result<(), EvalError> {
+        match &self.task {
+            Task::Classification | Task::Generation(_) => Ok(()),
+            Task::Scored(scored) => Err(EvalError::NotAsked(format!(
+                "suite {} was asked and scored by {}: import the log of another run of it",
+                self.name, scored.tool
+            ))),
         }
     }
 
     /// What is demanded of every answer; nothing of labels, which are right or wrong.
     pub fn graders(&self) -> &[Grader] {
         match &self.task {
-            Task::Classification => &[],
+            Task::Classification | Task::Scored(_) => &[],
             Task::Generation(generation) => &generation.graders,
         }
     }
@@ -204,6 +233,65 @@ impl Suite {
         let own = self.cases.iter().flat_map(|case| &case.graders);
         let all = self.graders().iter().chain(own);
         all.filter_map(Grader::measure).collect()
+    }
+
+    /// The base whose embeddings its `similar` graders compare.
+    pub fn embeddings(&self) -> Option<&BaseId> {
+        match &self.task {
+            Task::Classification | Task::Scored(_) => None,
+            Task::Generation(generation) => generation.embeddings.as_ref(),
+        }
+    }
+
+    /// Who says whether answers meet rubrics.
+    pub fn judge(&self) -> Option<&Judge> {
+        match &self.task {
+            Task::Classification | Task::Scored(_) => None,
+            Task::Generation(generation) => generation.judge.as_deref(),
+        }
+    }
+
+    /// How its judge is asked; only a suite that was read from a file knows.
+    pub fn judge_file(&self) -> Option<&JudgeFile> {
+        self.judge.as_deref()
+    }
+
+    /// The same suite of texts with a judge.
+    pub(super) fn judged_by(mut self, file: JudgeFile) -> Self {
+        if let Task::Generation(generation) = &mut self.task {
+            generation.judge = Some(Box::new(file.judge()));
+            self.judge = Some(Box::new(file));
+        }
+        self
+    }
+
+    /// The same with the judge of another suite.
+    pub(super) fn judged_like(mut self, other: &Self) -> Self {
+        self.judge.clone_from(&other.judge);
+        self
+    }
+
+    /// Whether any of its answers is compared with another one.
+    pub(super) fn is_compared(&self) -> bool {
+        let mut graders = self.all_graders();
+        graders.any(|grader| matches!(grader.rule, Rule::Pairwise { .. }))
+    }
+
+    /// The demands on all of its cases, one case after the other.
+    pub(super) fn all_graders(&self) -> impl Iterator<Item = &Grader> {
+        self.cases.iter().flat_map(|case| self.graders_of(case))
+    }
+
+    /// Every demand on the answers to a case.
+    pub fn graders_of<'a>(&'a self, case: &'a Case) -> impl Iterator<Item = &'a Grader> {
+        self.graders().iter().chain(&case.graders)
+    }
+
+    /// Every answer that it asks for: each case as often as there are repeats.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (&Case, u32)> {
+        let repeats = self.repeats();
+        let cases = self.cases.iter();
+        cases.flat_map(move |case| (0..repeats).map(move |repeat| (case, repeat)))
     }
 
     /// The suite's graders, ready to grade.
@@ -234,6 +322,7 @@ impl Suite {
             Task::Generation(generation) => {
                 serde_json::json!({"cases": cases, "generation": generation})
             }
+            Task::Scored(scored) => serde_json::json!({"cases": cases, "scored": scored}),
         };
         let bytes = canonical::encode(CONTENT_SCHEMA, &unnamed);
         let bytes = bytes.map_err(|source| EvalError::Encode {
@@ -250,14 +339,19 @@ impl Suite {
             task: match &self.task {
                 Task::Classification => TaskName::Classification,
                 Task::Generation(_) => TaskName::Generation,
+                Task::Scored(_) => TaskName::Scored,
             },
             grader: match &self.task {
                 Task::Classification => Some(EXACT_MATCH),
-                Task::Generation(_) => None,
+                Task::Generation(_) | Task::Scored(_) => None,
             },
             generation: match &self.task {
-                Task::Classification => None,
                 Task::Generation(generation) => Some(generation.clone()),
+                Task::Classification | Task::Scored(_) => None,
+            },
+            scored: match &self.task {
+                Task::Scored(scored) => Some(scored.clone()),
+                Task::Classification | Task::Generation(_) => None,
             },
             cases: Cases {
                 count: self.cases.len() as u64,
@@ -273,6 +367,9 @@ impl Suite {
     /// Puts the cases and the document into the store.
     pub fn store(&self, store: &Store) -> Result<SuiteId, EvalError> {
         store.put_bytes(&self.lines()?)?;
+        for bytes in self.judge_file().into_iter().flat_map(JudgeFile::named) {
+            store.put_bytes(bytes)?;
+        }
         Ok(store.put_bytes(&self.document()?)?.digest.into())
     }
 

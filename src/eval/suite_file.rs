@@ -7,12 +7,16 @@ use serde::Deserialize;
 
 use super::asserts::{Context, RawAssert};
 use super::error::EvalError;
+use super::floor;
 use super::generation::{Generation, Settings};
-use super::grader::Grader;
+use super::grader::{Grader, Rule};
+use super::judge::RawJudge;
+use super::provenance::Split;
 use super::suite::{Case, Suite, Task};
 use super::suite_rows::{
     PromptTemplate, RawFields, RawVars, RowReader, Texts, checked_threshold, plain_vars,
 };
+use crate::base::BaseId;
 use crate::dataset::Message;
 use crate::document::{Decimal, Fault, Faults, Source};
 use crate::fsio;
@@ -44,6 +48,10 @@ struct RawSuite {
     generate: Option<RawGenerate>,
     #[serde(default)]
     repeats: Option<u32>,
+    #[serde(default)]
+    embeddings: Option<String>,
+    #[serde(default)]
+    judge: Option<RawJudge>,
     #[serde(default)]
     prompt: Option<String>,
     #[serde(default)]
@@ -87,6 +95,8 @@ struct RawGenerate {
 #[serde(deny_unknown_fields)]
 struct RawSplits {
     gate: PathBuf,
+    #[serde(default)]
+    floor: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]
@@ -99,7 +109,7 @@ enum RawGrader {
 impl Suite {
     /// Reads `suite.yaml` and the cases it names, relative to it. Everything wrong is reported with file and line.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
-        read(path).map_err(EvalError::Suite)
+        Self::locate(path).map(|located| located.suite)
     }
 }
 
@@ -112,52 +122,172 @@ pub struct Located {
     pub file: PathBuf,
     /// The line, from 1, of each case by its id.
     pub lines: HashMap<String, usize>,
+    /// The suite's floor, where it has one; a floor has none.
+    pub floor: Option<Box<Located>>,
 }
 
 impl Suite {
-    /// Like [`Suite::read`], with the line of every case.
+    /// Like [`Suite::read`], with the line of every case, and with the suite's floor.
     pub fn locate(path: &Path) -> Result<Located, EvalError> {
-        read_located(path).map_err(EvalError::Suite)
+        let opened = Opened::read(path).map_err(EvalError::Suite)?;
+        opened.located().map_err(EvalError::Suite)
     }
 }
 
-fn read(path: &Path) -> Result<Suite, Faults> {
-    read_located(path).map(|located| located.suite)
+/// A suite file, checked, before its cases are read.
+pub(super) struct Opened {
+    pub(super) name: SuiteName,
+    /// The file of the cases that versions are compared on.
+    pub(super) gate: PathBuf,
+    /// The file of the cases that every version has to pass.
+    pub(super) floor: Option<PathBuf>,
+    pub(super) fields: Option<RawFields>,
+    /// What is said of all cases; absent of labels.
+    pub(super) texts: Option<Texts>,
+    task: Task,
+    judge: Option<RawJudge>,
+    source: Source,
+    dir: PathBuf,
 }
 
-fn read_located(path: &Path) -> Result<Located, Faults> {
-    let source = Source::read(path)?;
-    let raw: RawSuite = source.parse()?;
-    let (name, cases_path) = check(&source, &raw)?;
-    let task = task(&source, &raw)?;
-    let file = match source.path().parent() {
-        Some(dir) => dir.join(cases_path),
-        None => cases_path,
-    };
-    let dir = source.path().parent().unwrap_or(Path::new(""));
-    let texts = match &task {
-        Task::Classification => None,
-        Task::Generation(_) => Some(texts(&source, &raw, dir)?),
-    };
-    let reader = RowReader {
-        fields: raw.fields.as_ref(),
-        texts: texts.as_ref(),
-        dir,
-    };
-    let (mut cases, lines) = read_cases(&file, &reader)?;
-    let task = demand(task, texts, &mut cases);
-    let suite = Suite::of(name, task, cases).map_err(|why| whole(&file, why))?;
-    Ok(Located { suite, file, lines })
+impl Opened {
+    pub(super) fn read(path: &Path) -> Result<Self, Faults> {
+        let source = Source::read(path)?;
+        let raw: RawSuite = source.parse()?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let (name, gate, floor) = check(&source, &raw)?;
+        let task = task(&source, &raw)?;
+        let texts = match &task {
+            Task::Classification | Task::Scored(_) => None,
+            Task::Generation(_) => Some(texts(&source, &raw, dir)?),
+        };
+        Ok(Self {
+            name,
+            gate: dir.join(gate),
+            floor: floor.map(|floor| dir.join(floor)),
+            fields: raw.fields,
+            texts,
+            task,
+            judge: raw.judge,
+            dir: dir.to_owned(),
+            source,
+        })
+    }
+
+    /// How the rows of one part are read.
+    pub(super) fn reader(&self, split: Split) -> RowReader<'_> {
+        RowReader {
+            fields: self.fields.as_ref(),
+            texts: self.texts.as_ref(),
+            dir: &self.dir,
+            split,
+        }
+    }
+
+    fn located(&self) -> Result<Located, Faults> {
+        let gate = self.part(Split::Gate, &self.gate);
+        let Some(file) = &self.floor else {
+            return self.judged(gate?);
+        };
+        let (gate, floor) = match (gate, self.part(Split::Floor, file)) {
+            (Ok(gate), Ok(floor)) => (gate, floor),
+            (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => return Err(faults),
+            (Err(faults), Err(more)) => return Err(faults.and(more)),
+        };
+        let twice = floor.lines.iter().filter_map(|(id, line)| {
+            let first = gate.lines.get(id)?;
+            let message = format!(
+                "the case {id:?} is already at {}:{first}",
+                gate.file.display()
+            );
+            Some(at(file, *line, message))
+        });
+        Faults::check(shorten(file, twice.collect()))?;
+        let floor = Some(Box::new(floor));
+        self.judged(Located { floor, ..gate })
+    }
+
+    /// The same with the judge that the suite names. A floor has one too, but nothing that it is compared with.
+    fn judged(&self, mut located: Located) -> Result<Located, Faults> {
+        let floor = located.floor.as_ref().map(|floor| &floor.suite);
+        check_unused(
+            &self.source,
+            self.texts.as_ref(),
+            [Some(&located.suite), floor],
+        )?;
+        let Some(judge) = &self.judge else {
+            return Ok(located);
+        };
+        let judge = judge.read(&self.source, &self.dir, &located.suite)?;
+        if let Some(floor) = &mut located.floor {
+            if floor.suite.is_compared() {
+                let message = "a floor is not compared: `pairwise` is for the other cases";
+                return Err(whole(&floor.file, message.to_owned()).into());
+            }
+            floor.suite = floor.suite.clone().judged_by(judge.alone());
+        }
+        located.suite = located.suite.judged_by(judge);
+        Ok(located)
+    }
+
+    fn part(&self, split: Split, file: &Path) -> Result<Located, Faults> {
+        let (mut cases, lines) = read_cases(file, &self.reader(split))?;
+        let (name, task) = match split {
+            Split::Gate => (self.name.clone(), self.task.clone()),
+            Split::Floor => (
+                floor::name_of(&self.name).map_err(|error| whole(file, error.to_string()))?,
+                once(self.task.clone()),
+            ),
+        };
+        let task = demand(task, self.texts.as_ref(), &mut cases);
+        let suite = Suite::of(name, task, cases).map_err(|why| whole(file, why))?;
+        Ok(Located {
+            suite,
+            file: file.to_owned(),
+            lines,
+            floor: None,
+        })
+    }
 }
 
-fn check(source: &Source, raw: &RawSuite) -> Result<(SuiteName, PathBuf), Faults> {
+/// A floor asks once; what fails is asked again by itself.
+fn once(task: Task) -> Task {
+    match task {
+        Task::Generation(generation) => Task::Generation(Generation {
+            repeats: 1,
+            ..generation
+        }),
+        other @ (Task::Classification | Task::Scored(_)) => other,
+    }
+}
+
+/// The suite's name, the file of its cases and the file of its floor.
+type Named = (SuiteName, PathBuf, Option<PathBuf>);
+
+fn check(source: &Source, raw: &RawSuite) -> Result<Named, Faults> {
     let mut faults = Vec::new();
     if raw.version != 1 {
         faults.push(source.fault("version", "this version of retune reads version 1"));
     }
     let name = raw.name.parse::<SuiteName>();
-    if let Err(error) = &name {
-        faults.push(source.fault("name", error.to_string()));
+    match &name {
+        Err(error) => faults.push(source.fault("name", error.to_string())),
+        Ok(name) if floor::is_name(name) => {
+            faults.push(source.fault(
+                "name",
+                "names that end so are kept for the floors of suites",
+            ));
+        }
+        Ok(_) => {}
+    }
+    let floor = raw.splits.as_ref().and_then(|splits| splits.floor.clone());
+    if let (Ok(name), Some(_)) = (&name, &floor)
+        && let Err(error) = floor::name_of(name)
+    {
+        faults.push(source.fault(
+            "name",
+            format!("too long for a suite with a floor: {error}"),
+        ));
     }
     let path = match (&raw.cases, &raw.splits) {
         (Some(path), None) => Some(path),
@@ -173,7 +303,7 @@ fn check(source: &Source, raw: &RawSuite) -> Result<(SuiteName, PathBuf), Faults
     };
     Faults::check(faults)?;
     match (name, path) {
-        (Ok(name), Some(path)) => Ok((name, path.clone())),
+        (Ok(name), Some(path)) => Ok((name, path.clone(), floor)),
         _ => Err(source.fault("", "cannot be read").into()),
     }
 }
@@ -186,6 +316,8 @@ fn task(source: &Source, raw: &RawSuite) -> Result<Task, Faults> {
         let about_texts = [
             ("generate", raw.generate.is_some()),
             ("repeats", raw.repeats.is_some()),
+            ("embeddings", raw.embeddings.is_some()),
+            ("judge", raw.judge.is_some()),
             ("prompt", raw.prompt.is_some()),
             ("messages", raw.messages.is_some()),
             ("defaultTest", raw.default_test.is_some()),
@@ -210,13 +342,37 @@ fn task(source: &Source, raw: &RawSuite) -> Result<Task, Faults> {
         settings,
         graders: Vec::new(),
         repeats,
+        embeddings: embeddings(source, raw)?,
+        judge: None,
     }))
+}
+
+/// `sha256:…`, or `NAME@sha256:…` where the name is for people.
+fn embeddings(source: &Source, raw: &RawSuite) -> Result<Option<BaseId>, Faults> {
+    let Some(text) = &raw.embeddings else {
+        return Ok(None);
+    };
+    let (name, digest) = match text.rsplit_once('@') {
+        Some((name, digest)) => (name, digest),
+        None => (text.as_str(), text.as_str()),
+    };
+    let base = digest.parse().map(Some);
+    base.map_err(|_| {
+        let message = format!(
+            "{text:?} is no fixed base: write NAME@sha256:…, as `retune base show {name}` prints it"
+        );
+        source.fault("embeddings", message).into()
+    })
 }
 
 /// What the suite says of all its cases.
 fn texts(source: &Source, raw: &RawSuite, dir: &Path) -> Result<Texts, Faults> {
     let mut faults = Vec::new();
-    let mut texts = Texts::default();
+    let mut texts = Texts {
+        embeds: raw.embeddings.is_some(),
+        judges: raw.judge.is_some(),
+        ..Texts::default()
+    };
     match (&raw.prompt, &raw.messages) {
         (Some(_), Some(_)) => {
             faults.push(source.fault("messages", "both `prompt` and `messages`: keep one"));
@@ -242,7 +398,12 @@ fn texts(source: &Source, raw: &RawSuite, dir: &Path) -> Result<Texts, Faults> {
             faults.push(source.fault("defaultTest.threshold", why));
         }
         texts.threshold = default.threshold;
-        let context = Context { vars: None, dir };
+        let context = Context {
+            vars: None,
+            dir,
+            embeds: texts.embeds,
+            judges: texts.judges,
+        };
         for (index, assert) in default.assert.iter().enumerate() {
             if assert.is_template() {
                 texts.each.push(assert.clone());
@@ -270,11 +431,11 @@ fn prompt_text(text: &str, dir: &Path) -> Result<String, String> {
 }
 
 /// Where nothing is demanded, the target is: of the whole suite, or of the cases that demand nothing themselves.
-fn demand(task: Task, texts: Option<Texts>, cases: &mut [Case]) -> Task {
+fn demand(task: Task, texts: Option<&Texts>, cases: &mut [Case]) -> Task {
     let (Task::Generation(mut generation), Some(texts)) = (task, texts) else {
         return Task::Classification;
     };
-    generation.graders = texts.graders;
+    generation.graders.clone_from(&texts.graders);
     if !generation.graders.is_empty() {
         return Task::Generation(generation);
     }
@@ -285,6 +446,30 @@ fn demand(task: Task, texts: Option<Texts>, cases: &mut [Case]) -> Task {
         without.for_each(|case| case.graders.push(Grader::exact_match()));
     }
     Task::Generation(generation)
+}
+
+/// A base that embeds nothing or a judge of nothing would only make another suite of the same questions.
+fn check_unused(
+    source: &Source,
+    texts: Option<&Texts>,
+    parts: [Option<&Suite>; 2],
+) -> Result<(), Faults> {
+    let Some(texts) = texts else { return Ok(()) };
+    let uses = |is: fn(&Rule) -> bool| {
+        let uses = |suite: &&Suite| suite.all_graders().any(|grader| is(&grader.rule));
+        parts.iter().flatten().any(uses)
+    };
+    let unused = |key: &str, there: bool, kind: &str, is: fn(&Rule) -> bool| {
+        let unused = there && !uses(is);
+        unused.then(|| source.fault(key, format!("no grader is of `type: {kind}`")))
+    };
+    let embeds = |rule: &Rule| matches!(rule, Rule::Similar(_));
+    let judges = |rule: &Rule| matches!(rule, Rule::LlmRubric { .. } | Rule::Pairwise { .. });
+    let faults = [
+        unused("embeddings", texts.embeds, "similar", embeds),
+        unused("judge", texts.judges, "llm-rubric` or `pairwise", judges),
+    ];
+    Faults::check(faults.into_iter().flatten().collect())
 }
 
 fn settings(source: &Source, raw: &RawGenerate) -> Result<Settings, Faults> {
@@ -336,9 +521,9 @@ fn settings(source: &Source, raw: &RawGenerate) -> Result<Settings, Faults> {
 }
 
 /// Cases, and the line of each by its id.
-type Numbered = (Vec<Case>, HashMap<String, usize>);
+pub(super) type Numbered = (Vec<Case>, HashMap<String, usize>);
 
-fn read_cases(file: &Path, reader: &RowReader<'_>) -> Result<Numbered, Faults> {
+pub(super) fn read_cases(file: &Path, reader: &RowReader<'_>) -> Result<Numbered, Faults> {
     let text = text_of(file)?;
     let mut cases = Vec::new();
     let mut faults = Vec::new();
@@ -389,14 +574,14 @@ fn shorten(file: &Path, mut faults: Vec<Fault>) -> Vec<Fault> {
     faults
 }
 
-fn at(file: &Path, line: usize, message: String) -> Fault {
+pub(super) fn at(file: &Path, line: usize, message: String) -> Fault {
     Fault {
         line: Some(line),
         ..whole(file, message)
     }
 }
 
-fn whole(file: &Path, message: String) -> Fault {
+pub(super) fn whole(file: &Path, message: String) -> Fault {
     Fault {
         file: file.to_owned(),
         line: None,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::asserts::{Context, RawAssert};
 use super::grader::Grader;
+use super::provenance::{Provenance, Split};
 use super::suite::Case;
 use super::template::{self, Vars};
 use crate::dataset::{Message, Role};
@@ -21,6 +22,8 @@ pub(super) struct RowReader<'a> {
     pub(super) texts: Option<&'a Texts>,
     /// Where `file://` begins.
     pub(super) dir: &'a Path,
+    /// Which part of the suite the rows are.
+    pub(super) split: Split,
 }
 
 /// What a suite of texts says of all its cases.
@@ -34,6 +37,10 @@ pub(super) struct Texts {
     pub(super) each: Vec<RawAssert>,
     pub(super) vars: Vars,
     pub(super) threshold: Option<f64>,
+    /// Whether the suite names a base that embeds.
+    pub(super) embeds: bool,
+    /// Whether the suite names a judge.
+    pub(super) judges: bool,
 }
 
 /// A prompt or a conversation with places to fill in.
@@ -49,8 +56,8 @@ pub(super) type RawVars = serde_json::Map<String, Value>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawFields {
-    text: String,
-    label: String,
+    pub(super) text: String,
+    pub(super) label: String,
 }
 
 /// A row in one of the two shapes that need no `fields`: `vars` and `target`, or `text` and `label`.
@@ -64,7 +71,7 @@ struct RawRow {
     label: Option<String>,
     #[serde(default)]
     metadata: serde_json::Map<String, Value>,
-    // Notes for people: they reach neither the subject nor the grader.
+    // Notes for people: they reach neither the subject nor the grader. [`Provenance`] reads the second.
     #[serde(rename = "description")]
     _description: Option<IgnoredAny>,
     #[serde(rename = "retune")]
@@ -83,6 +90,14 @@ impl RowReader<'_> {
         if line.trim().is_empty() {
             return Err("an empty line".to_owned());
         }
+        let case = self.read(line)?;
+        let provenance =
+            Provenance::of(line).map_err(|error| format!("`retune`: {}", say(error)))?;
+        provenance.check(self.split)?;
+        Ok(case)
+    }
+
+    fn read(&self, line: &str) -> Result<Case, String> {
         let Some(texts) = self.texts else {
             return self.labelled(line);
         };
@@ -145,7 +160,7 @@ struct RawAsked {
     threshold: Option<f64>,
     #[serde(default)]
     metadata: serde_json::Map<String, Value>,
-    // Notes for people: they reach neither the subject nor the grader.
+    // Notes for people: they reach neither the subject nor the grader. [`Provenance`] reads the second.
     #[serde(rename = "description")]
     _description: Option<IgnoredAny>,
     #[serde(rename = "retune")]
@@ -251,6 +266,8 @@ impl Row {
         let context = Context {
             vars: Some(&vars),
             dir,
+            embeds: texts.embeds,
+            judges: texts.judges,
         };
         let all = texts.each.iter().chain(&own);
         all.map(|assert| assert.grader(&context)).collect()
@@ -321,7 +338,7 @@ fn check_graders(all: &[Grader], own: &[Grader], target: bool) -> Result<(), Str
                 .to_owned(),
         );
     }
-    // What a program said is read from the report later, under its metric alone.
+    // What a program, an embedding or a judge said is read from the report later, under its metric alone.
     for grader in all
         .iter()
         .chain(own)
@@ -333,7 +350,7 @@ fn check_graders(all: &[Grader], own: &[Grader], target: bool) -> Result<(), Str
             .filter(|other| other.metric == grader.metric);
         if same.count() > 1 {
             return Err(format!(
-                "a program needs a `metric` of its own; {:?} is there twice",
+                "what is not read off the answer needs a `metric` of its own; {:?} is there twice",
                 grader.metric
             ));
         }
@@ -422,7 +439,7 @@ fn string_at(row: &Value, path: &str) -> Result<String, String> {
     }
 }
 
-fn checked_id(id: String) -> Result<String, String> {
+pub(super) fn checked_id(id: String) -> Result<String, String> {
     let plain =
         !id.is_empty() && id.len() <= 128 && id.trim() == id && !id.contains(char::is_control);
     if plain {

@@ -605,8 +605,16 @@ fn demands_that_make_no_sense_are_named_with_their_line() {
         (r#"{"type": "equal"}"#, "did you mean `equals`"),
         (r#"{"type": "javascript", "value": "1"}"#, "write a program"),
         (
-            r#"{"type": "llm-rubric", "value": "nice"}"#,
+            r#"{"type": "factuality", "value": "nice"}"#,
             "is not supported",
+        ),
+        (
+            r#"{"type": "llm-rubric", "value": "nice"}"#,
+            "the suite has to name who judges",
+        ),
+        (
+            r#"{"type": "similar", "value": "nice"}"#,
+            "the suite has to name the base that embeds",
         ),
         (r#"{"type": "regex", "value": "("}"#, "unclosed"),
         (r#"{"type": "regex"}"#, "say `value`"),

@@ -2,6 +2,7 @@
 
 use super::error::GateError;
 use super::evidence::{Evidence, EvidenceId, Judged};
+use super::floor::{FloorResult, FloorTrial, Missed};
 use super::judge::{Comparison, Judgement, Trial, is_first_version, judge};
 use super::lineage::Lineage;
 use super::numbers::Numbers;
@@ -23,6 +24,15 @@ pub struct Arm {
     pub label: Option<String>,
 }
 
+/// The candidate's stored answers to a floor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FloorArm {
+    /// The report on all of its cases.
+    pub report: ReportId,
+    /// The report on those that were missed, asked again.
+    pub again: Option<ReportId>,
+}
+
 /// The arms of a judgement, and when it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arms {
@@ -32,6 +42,8 @@ pub struct Arms {
     pub baselines: Vec<Arm>,
     /// The policy's anchor.
     pub anchor: Option<Arm>,
+    /// The candidate's answers to the suite's floor, where it has one.
+    pub floor: Option<FloorArm>,
     /// Which look and which decision this is.
     pub occasion: Occasion,
 }
@@ -75,6 +87,7 @@ impl Arms {
             candidate,
             baselines,
             anchor: None,
+            floor: None,
             occasion: Occasion::default(),
         }
     }
@@ -84,6 +97,10 @@ impl Arms {
             candidate: Arm::of(&evidence.candidate),
             baselines: evidence.baselines.iter().map(Arm::of).collect(),
             anchor: evidence.anchor.as_ref().map(Arm::of),
+            floor: evidence.floor.as_ref().map(|floor| FloorArm {
+                report: floor.report,
+                again: floor.again,
+            }),
             occasion: Occasion {
                 look: evidence.look,
                 decision: evidence.decision,
@@ -107,8 +124,48 @@ struct Inputs {
     candidate: (Judged, Report),
     baselines: Vec<(Judged, Report)>,
     anchor: Option<(Judged, Report)>,
+    floor: Option<Floor>,
     occasion: Occasion,
     lineage: Lineage,
+}
+
+/// The candidate's answers to the floor, read from the store.
+struct Floor {
+    arm: FloorArm,
+    suite: Suite,
+    report: Report,
+    again: Option<Report>,
+}
+
+impl Floor {
+    fn load(store: &Store, arm: FloorArm) -> Result<Self, GateError> {
+        let report = Report::load(store, &arm.report)?;
+        let again = arm.again.map(|again| Report::load(store, &again));
+        Ok(Self {
+            arm,
+            suite: Suite::load(store, &report.suite)?,
+            again: again.transpose()?,
+            report,
+        })
+    }
+
+    fn trial(&self) -> FloorTrial<'_> {
+        FloorTrial {
+            suite: &self.suite,
+            report: &self.report,
+            again: self.again.as_ref(),
+        }
+    }
+
+    fn result(&self, missed: Vec<Missed>) -> FloorResult {
+        FloorResult {
+            suite: self.report.suite,
+            report: self.arm.report,
+            again: self.arm.again,
+            cases: self.suite.cases().len() as u64,
+            missed,
+        }
+    }
 }
 
 impl Inputs {
@@ -129,6 +186,10 @@ impl Inputs {
             suite,
             baselines: arms.baselines.iter().map(arm).collect::<Result<_, _>>()?,
             anchor: arms.anchor.as_ref().map(arm).transpose()?,
+            floor: arms
+                .floor
+                .map(|floor| Floor::load(store, floor))
+                .transpose()?,
             occasion: arms.occasion,
             candidate,
         })
@@ -139,6 +200,7 @@ impl Inputs {
     }
 
     fn refuse_what_cannot_pass(&self, policy: &Policy) -> Result<(), GateError> {
+        policy.fits_floor(self.floor.as_ref().map(|floor| &floor.suite))?;
         let first = is_first_version(&self.reports());
         if first && policy.first_version().is_none() {
             return Err(GateError::NoFirstVersion);
@@ -158,6 +220,7 @@ impl Inputs {
             baselines: &self.reports(),
             anchor: self.anchor.as_ref().map(|(_, report)| report),
             lineage: &self.lineage,
+            floor: self.floor.as_ref().map(Floor::trial),
             occasion: self.occasion,
         };
         Ok(judge(policy, trial)?)
@@ -180,6 +243,7 @@ impl Inputs {
             verdict: judgement.verdict,
             comparisons: judgement.comparisons,
             slices: judgement.slices,
+            floor: self.floor.map(|floor| floor.result(judgement.missed)),
             reasons: judgement.reasons,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -199,6 +263,8 @@ fn difference(said: &Evidence, found: &Evidence) -> Option<&'static str> {
         != (&found.candidate, &found.baselines, &found.anchor)
     {
         Some("the subjects")
+    } else if said.floor != found.floor {
+        Some("the floor")
     } else if said.lineage != found.lineage {
         Some("the lineage")
     } else if codes(said) != codes(found) {

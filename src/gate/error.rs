@@ -31,6 +31,15 @@ pub enum GateError {
         "the policy has no `first_version`, so it cannot judge against a baseline that is not a version"
     )]
     NoFirstVersion,
+    /// The suite has a floor that the policy does not ask for.
+    #[error("the suite has a floor (cases: {cases}), and the policy has no `floor`")]
+    NoFloorRule {
+        /// How many cases.
+        cases: usize,
+    },
+    /// The policy asks for a floor that the suite does not have.
+    #[error("the policy has a `floor`, and the suite has none")]
+    NoFloor,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -95,7 +104,11 @@ impl GateError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Policy(_) | Self::Unreachable { .. } | Self::NoFirstVersion
+            Self::Policy(_)
+                | Self::Unreachable { .. }
+                | Self::NoFirstVersion
+                | Self::NoFloorRule { .. }
+                | Self::NoFloor
         )
     }
 }

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::GateError;
+use super::floor::FloorResult;
 use super::judge::Comparison;
 use super::lineage::Lineage;
+use super::numbers::Numbers;
 use super::policy::PolicyId;
 use super::reason::Reason;
 use super::slices::SliceResult;
@@ -51,6 +53,9 @@ pub struct Evidence {
     /// Parts of the suite that were tested for harm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<SliceResult>,
+    /// The cases that every version has to pass, where the suite has such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<FloorResult>,
     /// Why, and remarks.
     pub reasons: Vec<Reason>,
     /// The version of retune that judged.
@@ -77,6 +82,14 @@ impl Evidence {
             what: "evidence",
             source,
         })
+    }
+
+    /// The numbers of right and wrong on the whole suite against the version before, where both were compared so.
+    pub fn paired(&self) -> Option<&Numbers> {
+        let versions = |of: &&Comparison| of.baseline.baseline_kind().is_none() && !of.anchor;
+        let whole = |of: &&Comparison| of.slice.is_none() && of.is_paired();
+        let mut found = self.comparisons.iter().filter(versions);
+        found.find(whole).map(|of| &of.numbers)
     }
 
     /// Puts the document into the store.

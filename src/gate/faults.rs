@@ -2,8 +2,8 @@
 
 use super::judge::{Trial, judge};
 use super::lineage::Lineage;
-use super::policy::{Contamination, Criterion, Design, Kind, Metric, Occasion, OnInconclusive};
-use super::policy::{Policy, Rule, Severity};
+use super::policy::{Contamination, Criterion, Design, ErrorPolicy, FloorRule, Kind};
+use super::policy::{Metric, Occasion, OnInconclusive, Policy, Rule, Severity};
 use super::selftest::Promise;
 use super::verdict::Verdict;
 use crate::dataset::DatasetId;
@@ -45,6 +45,7 @@ const FAULTS: &[Fault] = &[
     |s| s.policy.suite = Some(Digest::of(b"other").into()),
     |s| s.policy.design.repeats = 2,
     |s| s.policy.design.looks = 3,
+    |s| s.policy.floor = Some(FloorRule::default()),
     |s| s.policy.criteria[0].metric = Metric::new("judge.helpful"),
     |s| s.policy.design.clusters = Some("label".to_owned()),
     |s| {
@@ -142,6 +143,7 @@ impl Scene {
             baselines: &[&self.baseline],
             anchor: None,
             lineage: &self.lineage,
+            floor: None,
             occasion: Occasion::default(),
         };
         judge(&self.policy, trial).map(|judgement| judgement.verdict)
@@ -160,7 +162,9 @@ fn policy() -> Policy {
             alpha: decimal(0.05),
             power: decimal(0.8),
             discordance: decimal(0.1),
+            discordance_auto: false,
             max_error_rate: decimal(0.0),
+            errors: ErrorPolicy::Invalid,
             clusters: None,
             repeats: 1,
             looks: 1,
@@ -173,10 +177,12 @@ fn policy() -> Policy {
             rule: Rule::Noninferior,
             margin: Some(decimal(0.02)),
             severity: Severity::Block,
+            min_kappa: None,
         }],
         first_version: None,
         anchor: None,
         slices: None,
+        floor: None,
         on_inconclusive: OnInconclusive::Block,
         contamination: Contamination::Invalid,
         near: None,

@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::floor::{self, FloorTrial, Missed};
+use super::judged::{self, Calibrated, Trust};
 use super::lineage::Lineage;
 use super::measure;
 use super::numbers::Numbers;
-use super::policy::{Contamination, Criterion, Design, Kind, Occasion, Policy, Rule, Severity};
+use super::policy::{
+    Contamination, Criterion, Design, ErrorPolicy, Kind, Occasion, Policy, Rule, Severity,
+};
 use super::reason::{Code, Reason};
 use super::rows::{Rows, Trouble};
 use super::slices::{self, SliceResult};
@@ -28,6 +32,8 @@ pub struct Judgement {
     pub comparisons: Vec<Comparison>,
     /// One per slice and criterion, where the policy asks for slices.
     pub slices: Vec<SliceResult>,
+    /// The cases of the floor that the candidate did not pass at once.
+    pub missed: Vec<Missed>,
     /// Why, the gravest first; remarks last.
     pub reasons: Vec<Reason>,
 }
@@ -56,10 +62,20 @@ pub struct Comparison {
     pub margin: Option<Decimal>,
     /// What follows from it.
     pub severity: Severity,
+    /// What a judge's verdicts are worth, where the criterion rests on them; the boundary takes account of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Trust>,
     /// PASS, FAIL or INCONCLUSIVE.
     pub verdict: Verdict,
     /// What it rests on.
     pub numbers: Numbers,
+}
+
+impl Comparison {
+    /// Whether it compares right and wrong of two arms.
+    pub(super) fn is_paired(&self) -> bool {
+        self.kind.is_binary() && matches!(self.rule, Rule::Noninferior | Rule::Superior)
+    }
 }
 
 fn is_false(truth: &bool) -> bool {
@@ -79,6 +95,8 @@ pub struct Trial<'a> {
     pub anchor: Option<&'a Report>,
     /// What the candidate was trained on.
     pub lineage: &'a Lineage,
+    /// The candidate's answers to the suite's floor, where it has one.
+    pub floor: Option<FloorTrial<'a>>,
     /// Which look and which decision this is.
     pub occasion: Occasion,
 }
@@ -90,7 +108,7 @@ pub struct Trial<'a> {
 pub fn judge(policy: &Policy, trial: Trial<'_>) -> Result<Judgement, StatsError> {
     let Ok(id) = trial.suite.id() else {
         let reason = Reason::new(Code::SuiteDiffers, "the suite has no identity");
-        return Ok(Judgement::of(Vec::new(), Vec::new(), vec![reason]));
+        return Ok(Judgement::nothing(vec![reason]));
     };
     let occasion = trial.occasion;
     let which_look = policy.design.looks > 1 && occasion.look.is_none();
@@ -124,15 +142,17 @@ pub fn judge(policy: &Policy, trial: Trial<'_>) -> Result<Judgement, StatsError>
     case.check_reports();
     case.check_lineage(trial.lineage);
     case.check_size()?;
+    case.check_floor(trial.floor);
     if case.is_invalid() {
-        return Ok(Judgement::of(Vec::new(), Vec::new(), case.reasons));
+        return Ok(Judgement::nothing(case.reasons));
     }
     let comparisons = case.compare()?;
     let slices = case.compare_slices()?;
+    let missed = case.judge_floor(trial.floor);
     if case.is_invalid() {
-        return Ok(Judgement::of(Vec::new(), Vec::new(), case.reasons));
+        return Ok(Judgement::nothing(case.reasons));
     }
-    Ok(Judgement::of(comparisons, slices, case.reasons))
+    Ok(Judgement::of(comparisons, slices, missed, case.reasons))
 }
 
 /// Whether the baselines are untrained ones, so that the rule for first versions applies.
@@ -144,9 +164,14 @@ pub(super) fn is_first_version(baselines: &[&Report]) -> bool {
 }
 
 impl Judgement {
+    fn nothing(reasons: Vec<Reason>) -> Self {
+        Self::of(Vec::new(), Vec::new(), Vec::new(), reasons)
+    }
+
     fn of(
         comparisons: Vec<Comparison>,
         slices: Vec<SliceResult>,
+        missed: Vec<Missed>,
         mut reasons: Vec<Reason>,
     ) -> Self {
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.code.verdict()));
@@ -161,6 +186,7 @@ impl Judgement {
             verdict,
             comparisons,
             slices,
+            missed,
             reasons,
         }
     }
@@ -201,6 +227,18 @@ impl<'a> Judging<'a> {
                     self.candidate.subject
                 ),
             );
+        }
+        let log = |report: &'a Report| {
+            let served = report.served.as_ref();
+            served
+                .map(|served| &served.target)
+                .filter(|target| target.is_log())
+        };
+        let own = log(self.candidate);
+        if own.is_some() && self.baselines.iter().any(|baseline| log(baseline) == own) {
+            let text =
+                "the reports of candidate and baseline are of the same answers in the same log";
+            self.say(Code::WrongBaseline, text);
         }
         if !self.first {
             if self.baselines.len() != 1 {
@@ -282,36 +320,15 @@ impl<'a> Judging<'a> {
     }
 
     fn check_report(&mut self, arm: &str, report: &Report) {
-        use crate::eval::Mismatch;
-        let mismatches = report.mismatches(self.suite, &self.id);
-        let code = |mismatch: &Mismatch| match mismatch {
-            Mismatch::Suite(_) => Code::SuiteDiffers,
-            Mismatch::Missing(_)
-            | Mismatch::Unknown(_)
-            | Mismatch::Duplicate(_)
-            | Mismatch::Expected(_) => Code::CasesDiffer,
-            Mismatch::Model(_) => Code::ModelSwitched,
-            Mismatch::Contradiction(_) | Mismatch::Graded(_) | Mismatch::Metrics => {
-                Code::ReportInconsistent
-            }
-        };
-        for kind in [
-            Code::SuiteDiffers,
-            Code::CasesDiffer,
-            Code::ReportInconsistent,
-            Code::ModelSwitched,
-        ] {
-            let of_kind: Vec<String> = mismatches
-                .iter()
-                .filter(|mismatch| code(mismatch) == kind)
-                .map(ToString::to_string)
-                .collect();
-            if !of_kind.is_empty() {
-                self.say(kind, format!("the {arm}'s report: {}", listed(&of_kind)));
-            }
-        }
+        let id = self.id;
+        self.check_answers(arm, report, (self.suite, &id));
         if let Some(served) = &report.served {
-            let text = format!("the {arm}'s answers came from the {}", served.target);
+            let how = if served.target.is_log() {
+                ", which scored them"
+            } else {
+                ""
+            };
+            let text = format!("the {arm}'s answers came from the {}{how}", served.target);
             self.say(Code::AnsweredElsewhere, text);
         }
         if report.repeats() != self.policy.design.repeats {
@@ -322,6 +339,40 @@ impl<'a> Judging<'a> {
             );
             self.say(Code::RepeatsDiffer, text);
         }
+    }
+
+    /// Whether a report answers exactly a suite, is consistent and has few enough errors.
+    fn check_answers(&mut self, arm: &str, report: &Report, (suite, id): (&Suite, &SuiteId)) {
+        use crate::eval::Mismatch;
+        let mismatches = report.mismatches(suite, id);
+        let code = |mismatch: &Mismatch| match mismatch {
+            Mismatch::Suite(_) => Code::SuiteDiffers,
+            Mismatch::Missing(_)
+            | Mismatch::Unknown(_)
+            | Mismatch::Duplicate(_)
+            | Mismatch::Expected(_) => Code::CasesDiffer,
+            Mismatch::Model(_) => Code::ModelSwitched,
+            Mismatch::Unscored(_) => Code::Unmeasured,
+            Mismatch::Contradiction(_) | Mismatch::Graded(_) | Mismatch::Metrics => {
+                Code::ReportInconsistent
+            }
+        };
+        for kind in [
+            Code::SuiteDiffers,
+            Code::CasesDiffer,
+            Code::ReportInconsistent,
+            Code::ModelSwitched,
+            Code::Unmeasured,
+        ] {
+            let of_kind: Vec<String> = mismatches
+                .iter()
+                .filter(|mismatch| code(mismatch) == kind)
+                .map(ToString::to_string)
+                .collect();
+            if !of_kind.is_empty() {
+                self.say(kind, format!("the {arm}'s report: {}", listed(&of_kind)));
+            }
+        }
         let errors = report
             .cases
             .iter()
@@ -329,7 +380,8 @@ impl<'a> Judging<'a> {
             .count();
         let (errors, n) = (errors as f64, report.cases.len().max(1) as f64);
         let allowed = self.policy.design.max_error_rate;
-        if errors / n > allowed.get() {
+        let counted = self.policy.design.errors == ErrorPolicy::CountAsWrong;
+        if errors / n > allowed.get() && !counted {
             let text = format!(
                 "{errors} of {n} cases of the {arm} have an error; the policy allows a share of {allowed}"
             );
@@ -342,8 +394,72 @@ impl<'a> Judging<'a> {
         }
     }
 
+    /// The policy asks for a floor where there is one, and the candidate's answers to it are there and sound.
+    fn check_floor(&mut self, trial: Option<FloorTrial<'_>>) {
+        let (trial, rule) = match (trial, self.policy.floor()) {
+            (None, None) => return,
+            (Some(trial), Some(rule)) => (trial, rule),
+            (Some(trial), None) => {
+                let text = format!(
+                    "the suite has a floor (cases: {}), and the policy has no `floor`",
+                    trial.suite.cases().len()
+                );
+                return self.say(Code::NoFloorRule, text);
+            }
+            (None, Some(_)) => {
+                let text =
+                    "the policy has a `floor`, and there are no answers of the candidate to one";
+                return self.say(Code::FloorMissing, text);
+            }
+        };
+        if let Err(text) = trial.is_of(self.suite, &self.candidate.subject) {
+            return self.say(Code::FloorMissing, text);
+        }
+        let Ok(id) = trial.suite.id() else {
+            return self.say(Code::FloorMissing, "the floor has no identity");
+        };
+        self.check_answers("floor", trial.report, (trial.suite, &id));
+        let Some(again) = trial.again else { return };
+        let asked = trial.asked_again(rule);
+        match asked.as_ref().map(|suite| (suite, suite.id())) {
+            Some((suite, Ok(id))) if again.repeats() == rule.confirm.repeats => {
+                self.check_answers("repeated floor", again, (suite, &id));
+            }
+            _ => {
+                let text = "what was asked again are not the cases that the candidate missed, as often as the policy says";
+                self.say(Code::FloorMissing, text);
+            }
+        }
+    }
+
+    /// Which cases of the floor are missed, and which of them fail.
+    fn judge_floor(&mut self, trial: Option<FloorTrial<'_>>) -> Vec<Missed> {
+        let (Some(trial), Some(rule)) = (trial, self.policy.floor()) else {
+            return Vec::new();
+        };
+        let missed = floor::missed(&trial, rule);
+        for (code, fails, what) in [
+            (Code::FloorFailed, true, "not passed"),
+            (Code::FloorUnsteady, false, "passed only when asked again"),
+        ] {
+            let cases = missed.iter().filter(|missed| missed.fails == fails);
+            let named: Vec<String> = cases.map(|missed| trial.told(missed)).collect();
+            if !named.is_empty() {
+                let text = format!(
+                    "{} of {} cases of the floor {what}: {}",
+                    named.len(),
+                    trial.suite.cases().len(),
+                    listed(&named)
+                );
+                self.say(code, text);
+            }
+        }
+        missed
+    }
+
     /// What it was trained on is known, and holds none of the suite's texts.
     fn check_lineage(&mut self, lineage: &Lineage) {
+        self.check_texts();
         match lineage {
             Lineage::Unknown { why } => {
                 self.say(
@@ -365,6 +481,25 @@ impl<'a> Judging<'a> {
                 // Without a rule for them nothing looks for near texts; if evidence names some, they count.
                 let action = action.unwrap_or(Contamination::Invalid);
                 self.check_overlap(near, "are nearly texts of", action);
+            }
+        }
+    }
+
+    /// Whether anybody could tell that a case was learned from: a table of scores may have no texts.
+    fn check_texts(&mut self) {
+        let cases = self.suite.cases();
+        let silent = cases.iter().filter(|case| case.text.is_empty()).count();
+        if silent == 0 {
+            return;
+        }
+        let text = format!(
+            "{silent} of {} cases have no text, so nobody can tell whether the candidate was trained on them",
+            cases.len()
+        );
+        match self.policy.contamination() {
+            Contamination::Report => self.say(Code::TextsUnknown, text),
+            Contamination::Invalid | Contamination::Exclude => {
+                self.say(Code::LineageUnknown, text);
             }
         }
     }
@@ -425,10 +560,10 @@ impl<'a> Judging<'a> {
         for baseline in self.baselines {
             let rows = Rows::pair(self.suite, self.candidate, baseline, &self.left_out);
             for criterion in &criteria {
-                comparisons.extend(self.apply(criterion, &rows, &baseline.subject, None)?);
+                comparisons.extend(self.apply(criterion, &rows, baseline, None)?);
             }
             if !self.first {
-                comparisons.extend(self.compare_required(&rows, &baseline.subject)?);
+                comparisons.extend(self.compare_required(&rows, baseline)?);
             }
         }
         if let (Some(report), Some(anchor), false) = (self.anchor, self.policy.anchor(), self.first)
@@ -440,7 +575,7 @@ impl<'a> Judging<'a> {
                     margin: Some(anchor.margin),
                     ..criterion.clone()
                 };
-                let compared = self.apply(&own, &rows, &report.subject, None)?;
+                let compared = self.apply(&own, &rows, report, None)?;
                 comparisons.extend(compared.map(|comparison| Comparison {
                     anchor: true,
                     ..comparison
@@ -454,7 +589,7 @@ impl<'a> Judging<'a> {
     fn compare_required(
         &mut self,
         rows: &Rows<'a>,
-        baseline: &Subject,
+        baseline: &Report,
     ) -> Result<Vec<Comparison>, StatsError> {
         let mut comparisons = Vec::new();
         let required = self
@@ -490,19 +625,40 @@ impl<'a> Judging<'a> {
         &mut self,
         criterion: &Criterion,
         rows: &Rows<'_>,
-        baseline: &Subject,
+        baseline: &Report,
         slice: Option<String>,
     ) -> Result<Option<Comparison>, StatsError> {
-        let measured = measure::measure(criterion, rows, &self.design);
+        let arms = [self.candidate, baseline];
+        let trusted = judged::trust(self.suite, arms, criterion, &self.design);
+        let Some(trusted) = self.heard(trusted, &criterion.id)? else {
+            return Ok(None);
+        };
+        let asked = trusted.as_ref().map(|judge| judge.corrected(criterion));
+        let asked = asked.transpose()?;
+        let asked = asked.as_ref().unwrap_or(criterion);
+        let measured = measure::measure(asked, rows, &self.design);
         let Some((verdict, numbers)) = self.heard(measured, &criterion.id)? else {
             return Ok(None);
         };
+        let verdict = match &trusted {
+            Some(judge) => judge.softened(criterion, verdict, &numbers),
+            None => verdict,
+        };
         if slice.is_none() && criterion.is_paired() {
-            self.check_constant(&numbers, baseline);
+            self.check_constant(&numbers, &baseline.subject);
         }
-        self.explain(criterion, baseline, slice.as_deref(), verdict, &numbers);
+        let what = Measured {
+            criterion: asked,
+            baseline: &baseline.subject,
+            slice: slice.as_deref(),
+            verdict,
+            numbers: &numbers,
+            judge: trusted.as_ref(),
+        };
+        self.explain(&what);
         Ok(Some(Comparison {
-            baseline: baseline.clone(),
+            baseline: baseline.subject.clone(),
+            judge: trusted.map(|judge| judge.trust),
             criterion: criterion.id.clone(),
             anchor: false,
             slice,
@@ -611,15 +767,15 @@ impl<'a> Judging<'a> {
         }
     }
 
-    fn explain(
-        &mut self,
-        criterion: &Criterion,
-        baseline: &Subject,
-        slice: Option<&str>,
-        verdict: Verdict,
-        numbers: &Numbers,
-    ) {
-        let what = match slice {
+    fn explain(&mut self, measured: &Measured<'_>) {
+        let Measured {
+            criterion,
+            baseline,
+            numbers,
+            verdict,
+            ..
+        } = *measured;
+        let what = match measured.slice {
             Some(slice) => format!(
                 "criterion {} on {slice} against the {baseline}",
                 criterion.id
@@ -640,7 +796,7 @@ impl<'a> Judging<'a> {
                 format!("{what}: {}{}", failing(criterion), p_value(numbers)),
             )),
             Verdict::Inconclusive | Verdict::Invalid => {
-                let advice = self.advice(criterion, numbers);
+                let advice = self.advice(measured);
                 Some((
                     Code::Undecided,
                     format!("{what}: not enough to decide; {advice}"),
@@ -659,7 +815,12 @@ impl<'a> Judging<'a> {
     }
 
     /// What would decide: more cases, or another margin.
-    fn advice(&self, criterion: &Criterion, numbers: &Numbers) -> String {
+    fn advice(&self, measured: &Measured<'_>) -> String {
+        let Measured {
+            criterion, numbers, ..
+        } = *measured;
+        // Of a judge's verdicts the margin is a part of the policy's.
+        let part = measured.judge.map_or(1.0, |judge| judge.trust.factor.get());
         let design = &self.design;
         let cases = match numbers.needed_cases(criterion, design) {
             Some(needed) if needed > numbers.n => {
@@ -679,10 +840,12 @@ impl<'a> Judging<'a> {
                     format!("these cases would pass with a ratio of {margin:.3}")
                 }
                 (Kind::Graded { .. }, Rule::Noninferior) => {
+                    let margin = margin / part;
                     format!("these cases would pass with a margin of {margin:.3}")
                 }
                 (_, Rule::Noninferior) => {
-                    format!("these cases would pass with a margin of {points}")
+                    let points = 100.0 * margin / part;
+                    format!("these cases would pass with a margin of {points:.1} points")
                 }
                 (_, Rule::Absolute) => format!("these cases show {:.1} % at least", 100.0 * margin),
                 (Kind::Graded { .. }, _) => {
@@ -696,6 +859,16 @@ impl<'a> Judging<'a> {
             None => cases,
         }
     }
+}
+
+/// A criterion as it was asked, and what came of it.
+struct Measured<'a> {
+    criterion: &'a Criterion,
+    baseline: &'a Subject,
+    slice: Option<&'a str>,
+    verdict: Verdict,
+    numbers: &'a Numbers,
+    judge: Option<&'a Calibrated>,
 }
 
 /// Criteria on which slices and the anchor are judged: right and wrong against the baseline, and blocking.

@@ -80,6 +80,7 @@ pub fn plan(
         rule: Rule::Noninferior,
         margin: Some(anchor.margin),
         severity: Severity::Block,
+        min_kappa: None,
     });
     let criteria = policy.criteria_for(false).into_iter().chain(anchor);
     let first = policy.criteria_for(true).into_iter().map(planned).next();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::GateError;
 use crate::digest::Digest;
 use crate::document::{Decimal, canonical};
-use crate::eval::{BaselineKind, SuiteId};
+use crate::eval::{BaselineKind, Suite, SuiteId};
 use crate::reference::ModelRef;
 use crate::stats::{self, MAX_LOOKS, Question, StatsError};
 use crate::store::Store;
@@ -35,6 +35,8 @@ pub struct Policy {
     pub(super) anchor: Option<Anchor>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) slices: Option<Slices>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) floor: Option<FloorRule>,
     pub(super) on_inconclusive: OnInconclusive,
     pub(super) contamination: Contamination,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,8 +55,14 @@ pub struct Design {
     pub power: Decimal,
     /// The share of cases on which the arms are expected to differ; for planning only.
     pub discordance: Decimal,
+    /// Whether plans take that share from earlier decisions on the suite, where there are some.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub discordance_auto: bool,
     /// The largest share of cases with an error, in either arm, that still allows a verdict.
     pub max_error_rate: Decimal,
+    /// What more errors lead to.
+    #[serde(default, skip_serializing_if = "ErrorPolicy::is_invalid")]
+    pub errors: ErrorPolicy,
     /// What cases that belong together share: `label` or `metadata.<key>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clusters: Option<String>,
@@ -67,6 +75,23 @@ pub struct Design {
     /// What judging on the same suite again and again may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<Reuse>,
+}
+
+/// What errors beyond the allowed share lead to. Whatever is said, none is left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorPolicy {
+    /// INVALID: evidence is missing.
+    #[default]
+    Invalid,
+    /// Any number of them counts against the candidate.
+    CountAsWrong,
+}
+
+impl ErrorPolicy {
+    fn is_invalid(&self) -> bool {
+        *self == Self::Invalid
+    }
 }
 
 /// The alpha that all decisions on one suite share.
@@ -120,6 +145,33 @@ pub struct Required {
     pub margin: Decimal,
 }
 
+/// How the cases are judged that every version has to pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FloorRule {
+    /// What happens to a case that is not passed.
+    pub confirm: Confirm,
+}
+
+/// When a case that is not passed fails, where answers are drawn and so can differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirm {
+    /// How often it is asked again.
+    pub repeats: u32,
+    /// It fails when so many of these answers are not right.
+    pub fail_if: u32,
+}
+
+impl Default for Confirm {
+    fn default() -> Self {
+        Self {
+            repeats: 3,
+            fail_if: 2,
+        }
+    }
+}
+
 /// What to do with cases that are nearly a text the candidate was trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -169,6 +221,10 @@ fn one() -> u32 {
     1
 }
 
+fn is_false(truth: &bool) -> bool {
+    !truth
+}
+
 fn is_one(number: &u32) -> bool {
     *number == 1
 }
@@ -192,6 +248,9 @@ pub struct Criterion {
     pub margin: Option<Decimal>,
     /// What follows when it does not hold.
     pub severity: Severity,
+    /// The least kappa of a judge and people, where the metric is a judge's; 0.6 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_kappa: Option<Decimal>,
 }
 
 /// What a first version has to show, against baselines that need no training.
@@ -329,6 +388,12 @@ impl Policy {
         &self.design
     }
 
+    /// The same, planned with another discordance.
+    pub fn with_discordance(mut self, discordance: Decimal) -> Self {
+        self.design.discordance = discordance;
+        self
+    }
+
     /// What has to hold against a version; at least one criterion blocks.
     pub fn criteria(&self) -> &[Criterion] {
         &self.criteria
@@ -352,6 +417,24 @@ impl Policy {
     /// Parts of the suite that must not be harmed.
     pub fn slices(&self) -> Option<&Slices> {
         self.slices.as_ref()
+    }
+
+    /// How the cases are judged that every version has to pass.
+    pub fn floor(&self) -> Option<&FloorRule> {
+        self.floor.as_ref()
+    }
+
+    /// Whether the policy asks for a floor exactly where the suite has one.
+    ///
+    /// Where it does not ask, nobody who promotes by it would miss the floor, so that is an error and not a habit.
+    pub fn fits_floor(&self, floor: Option<&Suite>) -> Result<(), GateError> {
+        match (&self.floor, floor) {
+            (Some(_), None) => Err(GateError::NoFloor),
+            (None, Some(floor)) => Err(GateError::NoFloorRule {
+                cases: floor.cases().len(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// What happens to cases that are nearly a text the candidate was trained on.
@@ -417,6 +500,7 @@ impl Policy {
                 rule: rule.rule,
                 margin: Some(rule.margin),
                 severity: Severity::Block,
+                min_kappa: None,
             }],
             None if first => Vec::new(),
             _ => self.criteria.clone(),
@@ -523,6 +607,7 @@ impl Policy {
         }
         faults.extend(self.anchor.iter().flat_map(Anchor::faults));
         faults.extend(self.slices.iter().flat_map(Slices::faults));
+        faults.extend(self.floor.iter().flat_map(FloorRule::faults));
         faults.extend(self.overrides.iter().flat_map(Overrides::faults));
         if let Some(near) = &self.near
             && !(0.7..1.0).contains(&near.jaccard.get())
@@ -689,6 +774,21 @@ impl Slices {
     }
 }
 
+impl FloorRule {
+    fn faults(&self) -> Vec<(String, String)> {
+        let Confirm { repeats, fail_if } = self.confirm;
+        let checks = [("repeats", repeats, 100), ("fail_if", fail_if, repeats)];
+        let wrong = checks
+            .into_iter()
+            .filter(|(_, value, most)| !(1..=(*most).max(1)).contains(value));
+        let fault = |(key, value, most): (&str, u32, u32)| {
+            let message = format!("{value} is not from 1 to {}", most.max(1));
+            (format!("floor.confirm.{key}"), message)
+        };
+        wrong.map(fault).collect()
+    }
+}
+
 impl Overrides {
     fn faults(&self) -> Vec<(String, String)> {
         let invalid = |what: &Waivable| matches!(what, Waivable::Contamination | Waivable::Budget);
@@ -794,6 +894,12 @@ impl Criterion {
         let mut faults = Vec::new();
         if self.metric.as_str().is_empty() {
             faults.push(("metric", "name what is compared".to_owned()));
+        }
+        if let Some(least) = self.min_kappa
+            && !(least.get() > 0.0 && least.get() < 1.0)
+        {
+            let message = format!("{least} is not above 0 and below 1");
+            faults.push(("judge.min_kappa", message));
         }
         if self.metric.is_accuracy() && !self.kind.is_binary() {
             faults.push(("kind", format!("{} is binary", self.metric)));

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::error::GateError;
 use super::policy::{
-    Anchor, Contamination, Criterion, Design, FirstVersion, Kind, Metric, Near, OnInconclusive,
-    Overrides, Policy, Required, Reuse, Rule, Severity, Slices, Waivable,
+    Anchor, Confirm, Contamination, Criterion, Design, ErrorPolicy, FirstVersion, FloorRule, Kind,
+    Metric, Near, OnInconclusive, Overrides, Policy, Required, Reuse, Rule, Severity, Slices,
+    Waivable,
 };
 use crate::document::{Decimal, Fault, Faults, Source};
 use crate::eval::{BaselineKind, SuiteId};
@@ -33,6 +34,8 @@ struct RawPolicy {
     #[serde(default)]
     slices: Option<RawSlices>,
     #[serde(default)]
+    floor: Option<RawFloor>,
+    #[serde(default)]
     overrides: Option<RawOverrides>,
 }
 
@@ -42,7 +45,7 @@ struct RawDesign {
     alpha: f64,
     alpha_slices: f64,
     power: f64,
-    discordance: f64,
+    discordance: RawDiscordance,
     errors: RawErrors,
     clusters: Option<String>,
     repeats: u32,
@@ -132,6 +135,32 @@ enum RawRequiredRule {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawFloor {
+    #[serde(default)]
+    confirm: Option<RawConfirm>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfirm {
+    repeats: u32,
+    fail_if: u32,
+}
+
+impl RawFloor {
+    fn rule(&self) -> FloorRule {
+        let confirm = self.confirm.as_ref().map(|confirm| Confirm {
+            repeats: confirm.repeats,
+            fail_if: confirm.fail_if,
+        });
+        FloorRule {
+            confirm: confirm.unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawOverrides {
     allow: Vec<Waivable>,
     #[serde(default = "one")]
@@ -155,7 +184,19 @@ fn fortnight() -> String {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct RawErrors {
-    max_rate: f64,
+    max_rate: Option<f64>,
+    #[serde(default)]
+    policy: ErrorPolicy,
+}
+
+/// On how many cases the arms are expected to differ where nothing else is known.
+const DISCORDANCE: f64 = 0.10;
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawDiscordance {
+    Share(f64),
+    Word(String),
 }
 
 #[derive(Deserialize)]
@@ -177,6 +218,14 @@ struct RawCriterion {
     q: Option<f64>,
     #[serde(default = "blocking")]
     severity: Severity,
+    #[serde(default)]
+    judge: Option<RawTrust>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTrust {
+    min_kappa: f64,
 }
 
 #[derive(Deserialize)]
@@ -239,7 +288,7 @@ impl Default for RawDesign {
             alpha: 0.05,
             alpha_slices: 0.05,
             power: 0.8,
-            discordance: 0.10,
+            discordance: RawDiscordance::Share(DISCORDANCE),
             errors: RawErrors::default(),
             clusters: None,
             repeats: 1,
@@ -333,6 +382,7 @@ impl Reader<'_> {
             first_version: transpose(first_version)?,
             anchor: transpose(anchor)?,
             slices: transpose(slices)?,
+            floor: raw.floor.as_ref().map(RawFloor::rule),
             on_inconclusive: raw.on_inconclusive,
             contamination: raw.contamination.exact,
             near: transpose(near)?,
@@ -404,8 +454,13 @@ impl Reader<'_> {
     fn design(&mut self, raw: &RawDesign) -> Option<Design> {
         let alpha = self.number("design.alpha", raw.alpha);
         let power = self.number("design.power", raw.power);
-        let discordance = self.number("design.discordance", raw.discordance);
-        let max_error_rate = self.number("design.errors.max_rate", raw.errors.max_rate);
+        let discordance = self.discordance(&raw.discordance);
+        let max_error_rate = raw.errors.max_rate.unwrap_or_default();
+        let max_error_rate = self.number("design.errors.max_rate", max_error_rate);
+        if raw.errors.max_rate.is_some() && raw.errors.policy == ErrorPolicy::CountAsWrong {
+            let message = "means nothing with `policy: count_as_wrong`, where every error counts";
+            self.fault("design.errors.max_rate", message);
+        }
         let reuse = raw.reuse.as_ref().map(|raw| {
             let decisions = raw.decisions;
             self.number("design.reuse.spend", raw.spend)
@@ -415,12 +470,26 @@ impl Reader<'_> {
             alpha: alpha?,
             power: power?,
             discordance: discordance?,
+            discordance_auto: matches!(raw.discordance, RawDiscordance::Word(_)),
             max_error_rate: max_error_rate?,
+            errors: raw.errors.policy,
             clusters: raw.clusters.clone(),
             repeats: raw.repeats,
             looks: raw.looks,
             reuse: transpose(reuse)?,
         })
+    }
+
+    fn discordance(&mut self, raw: &RawDiscordance) -> Option<Decimal> {
+        match raw {
+            RawDiscordance::Share(share) => self.number("design.discordance", *share),
+            RawDiscordance::Word(word) => {
+                if word != "auto" {
+                    self.fault("design.discordance", "write a share such as 0.10, or auto");
+                }
+                self.number("design.discordance", DISCORDANCE)
+            }
+        }
     }
 
     fn criterion(&mut self, index: usize, raw: &RawCriterion) -> Option<Criterion> {
@@ -433,7 +502,11 @@ impl Reader<'_> {
             rule: raw.rule,
             margin: None,
             severity: raw.severity,
+            min_kappa: None,
         };
+        if let Some(trust) = &raw.judge {
+            criterion.min_kappa = Some(self.number(&at("judge.min_kappa"), trust.min_kappa)?);
+        }
         let wanted = criterion.margin_key();
         for (name, value) in [
             ("margin", raw.margin),

@@ -24,7 +24,7 @@ pub enum Code {
     CasesDiffer,
     /// A report contradicts itself.
     ReportInconsistent,
-    /// Another model than the one asked for answered, or several did.
+    /// Another model than the one asked for answered or judged, or several did.
     ModelSwitched,
     /// More cases have an error than the policy allows.
     TooManyErrors,
@@ -36,6 +36,8 @@ pub enum Code {
     TooFewCases,
     /// A metric that a criterion asks for was not measured on every case.
     Unmeasured,
+    /// A criterion rests on a judge that was not measured against people, or agrees with them too little.
+    JudgeUntrusted,
     /// The arms have not as many answers per case as the policy wants.
     RepeatsDiffer,
     /// The cases come in too few clusters.
@@ -48,6 +50,10 @@ pub enum Code {
     WhichLook,
     /// The suite has been used for as many decisions as the policy allows.
     BudgetSpent,
+    /// The policy asks for a floor, and the candidate's answers to it are missing or are not those.
+    FloorMissing,
+    /// The suite has a floor that the policy does not ask for.
+    NoFloorRule,
     /// Both arms have every case wrong: the suite or the labels do not fit.
     NothingRight,
     /// The baselines are not the ones that the policy compares with.
@@ -62,10 +68,14 @@ pub enum Code {
     Harm,
     /// A slice is significantly worse.
     SliceHarm,
+    /// A case of the floor is not passed.
+    FloorFailed,
     /// Neither the rule nor harm could be shown.
     Undecided,
     /// The answers came from outside: retune did not run what they are said to come from.
     AnsweredElsewhere,
+    /// Some cases have no text, so that nobody can tell whether the candidate was trained on them.
+    TextsUnknown,
     /// Some cases have an error, within what the policy allows; each counts against the candidate.
     ErrorsCounted,
     /// Contaminated cases were left out of both arms.
@@ -76,6 +86,8 @@ pub enum Code {
     SmallRegression,
     /// Slices too small to be tested, or to show a drop of the size the policy names.
     SlicesCoarse,
+    /// A case of the floor that was not passed at first was passed when it was asked again.
+    FloorUnsteady,
     /// A criterion that does not block does not hold.
     NotHeld,
 }
@@ -93,25 +105,30 @@ impl Code {
             | Self::Contaminated
             | Self::TooFewCases
             | Self::Unmeasured
+            | Self::JudgeUntrusted
             | Self::RepeatsDiffer
             | Self::TooFewClusters
             | Self::SliceMissing
             | Self::NoAnchor
             | Self::WhichLook
             | Self::BudgetSpent
+            | Self::FloorMissing
+            | Self::NoFloorRule
             | Self::Saturated
             | Self::NothingRight
             | Self::WrongBaseline
             | Self::NoRule
             | Self::NotACandidate => Some(Verdict::Invalid),
-            Self::Harm | Self::SliceHarm => Some(Verdict::Fail),
+            Self::Harm | Self::SliceHarm | Self::FloorFailed => Some(Verdict::Fail),
             Self::Undecided => Some(Verdict::Inconclusive),
             Self::AnsweredElsewhere
+            | Self::TextsUnknown
             | Self::ErrorsCounted
             | Self::ContaminatedExcluded
             | Self::ContaminatedIncluded
             | Self::SmallRegression
             | Self::SlicesCoarse
+            | Self::FloorUnsteady
             | Self::NotHeld => None,
         }
     }

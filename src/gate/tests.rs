@@ -8,7 +8,8 @@ use crate::base::BaseId;
 use crate::dataset::{self, DatasetId, Options, SplitName};
 use crate::digest::Digest;
 use crate::document::{Decimal, Source};
-use crate::eval::{Answer, Case, CaseResult, Report, Subject, Suite};
+use crate::eval::Task;
+use crate::eval::{Answer, Case, CaseResult, Generation, Grader, Report, Settings, Subject, Suite};
 use crate::progress::Silent;
 use crate::store::{Store, TreeId};
 
@@ -155,6 +156,10 @@ impl Scene {
     }
 
     fn judge(&self) -> Judgement {
+        self.judge_with(None)
+    }
+
+    fn judge_with(&self, floor: Option<FloorTrial<'_>>) -> Judgement {
         let baselines: Vec<&Report> = self.baselines.iter().collect();
         let trial = Trial {
             suite: &self.suite,
@@ -162,6 +167,7 @@ impl Scene {
             baselines: &baselines,
             anchor: self.anchor.as_ref(),
             lineage: &self.lineage,
+            floor,
             occasion: self.occasion,
         };
         judge(&self.policy, trial).unwrap()
@@ -603,6 +609,66 @@ fn errors_within_the_allowance_count_against_the_candidate() {
 }
 
 #[test]
+fn any_number_of_errors_can_be_counted_against_the_candidate() {
+    let counting = POLICY.replace(
+        "criteria:",
+        "design: {errors: {policy: count_as_wrong}}\ncriteria:",
+    );
+    for (arm, errors, verdict) in [
+        ("candidate", 1, Verdict::Pass),
+        ("baseline", 1, Verdict::Pass),
+        ("candidate", 200, Verdict::Fail),
+        // What the baseline could not answer is counted as answered rightly by it, and wrongly by the candidate.
+        ("baseline", 200, Verdict::Fail),
+        ("candidate", 2000, Verdict::Fail),
+    ] {
+        let mut scene = Scene::new(2000, 10, 10);
+        let report = match arm {
+            "candidate" => &mut scene.candidate,
+            _ => &mut scene.baselines[0],
+        };
+        for case in &mut report.cases[..errors] {
+            (case.predicted, case.correct) = (None, false);
+            case.error = Some("timed out".to_owned());
+        }
+        remeasure(report);
+        assert_eq!(
+            scene.judge().verdict,
+            Verdict::Invalid,
+            "{errors} in the {arm}"
+        );
+        scene.policy = policy(&counting);
+        let judgement = scene.judge();
+        assert_eq!(judgement.verdict, verdict, "{errors} in the {arm}");
+        assert!(codes(&judgement).contains(&Code::ErrorsCounted));
+    }
+    let both = counting.replace("{policy:", "{max_rate: 0.1, policy:");
+    assert!(faults(&both)[0].contains("design.errors.max_rate: means nothing"));
+}
+
+#[test]
+fn the_discordance_of_plans_can_be_left_to_what_was_seen() {
+    let auto = |text: &str| {
+        POLICY.replace(
+            "criteria:",
+            &format!("design: {{discordance: {text}}}\ncriteria:"),
+        )
+    };
+    let design = policy(&auto("auto")).design().clone();
+    assert_eq!(
+        (design.discordance.get(), design.discordance_auto),
+        (0.1, true)
+    );
+    assert_eq!(policy(&auto("0.2")).design().discordance.get(), 0.2);
+    assert!(faults(&auto("often"))[0].contains("design.discordance: write a share"));
+    // What was said before `auto` could be is the same policy as ever.
+    assert_eq!(
+        policy(&auto("0.1")).id().unwrap(),
+        policy(POLICY).id().unwrap()
+    );
+}
+
+#[test]
 fn contaminated_cases_can_be_left_out_or_reported() {
     let mut scene = Scene::new(1565, 78, 78);
     scene.lineage = Lineage::Traced {
@@ -959,6 +1025,7 @@ slices:
   correction: holm
   required: [{where: {metadata.locale: de}, rule: noninferior, margin: 0.05}]
 contamination: {exact: invalid, near: {method: minhash, jaccard: 0.8, action: exclude}}
+floor: {confirm: {repeats: 3, fail_if: 2}}
 on_inconclusive: block
 overrides: {allow: [fail, inconclusive], approvers: 1, expires: 14d}
 ";
@@ -1035,6 +1102,9 @@ fn every_fault_of_a_whole_policy_is_named_by_its_key() {
         ("min_n: auto", "min_n: many", "slices.min_n"),
         ("detect: 0.10", "detect: 0", "slices.detect"),
         ("margin: 0.05}]", "}]", "slices.required[0].margin"),
+        ("fail_if: 2", "fail_if: 4", "floor.confirm.fail_if"),
+        ("fail_if: 2", "fail_if: 0", "floor.confirm.fail_if"),
+        ("repeats: 3,", "repeats: 0,", "floor.confirm.repeats"),
         ("jaccard: 0.8", "jaccard: 0.3", "contamination.near.jaccard"),
         ("expires: 14d", "expires: soon", "overrides.expires"),
         (
@@ -1733,4 +1803,218 @@ fn changed_cases_are_listed_for_people() {
         ),
         ("yes", "yes", "no")
     );
+}
+
+/// The floor of the scenes' suite: prompts whose right answer is always `yes`.
+fn floor(cases: u32) -> Suite {
+    let case = |index| Case {
+        id: format!("INC-{index}"),
+        label: "yes".to_owned(),
+        text: format!("incident {index}"),
+        graders: vec![Grader::exact_match()],
+        ..Default::default()
+    };
+    let task = Task::Generation(Generation {
+        settings: Settings::default(),
+        graders: Vec::new(),
+        repeats: 1,
+        embeddings: None,
+        judge: None,
+    });
+    let name = "intents.floor".parse().unwrap();
+    Suite::of(name, task, (0..cases).map(case).collect()).unwrap()
+}
+
+/// What the subject `new` says, one answer after the other: right, wrong, or none.
+fn answered(suite: &Suite, answers: &str) -> Report {
+    let answer = |letter| match letter {
+        '+' | '-' => Answer::Text {
+            text: if letter == '+' { "yes" } else { "no" }.to_owned(),
+            measures: Default::default(),
+        },
+        _ => Answer::Error("late".to_owned()),
+    };
+    let answers = answers.chars().map(answer).collect();
+    Report::new(suite, adapter("new"), Vec::new(), answers).unwrap()
+}
+
+/// A scene that passes, and a floor with what the candidate said to it, at first and when asked again.
+struct FloorScene {
+    scene: Scene,
+    suite: Suite,
+    report: Report,
+    again: Option<Report>,
+}
+
+impl FloorScene {
+    /// `again` is about what was missed at `first`, three answers to each case.
+    fn new(first: &str, again: &str) -> Self {
+        let mut scene = Scene::new(2000, 10, 10);
+        scene.policy = policy(&format!("{POLICY}floor: {{}}\n"));
+        let suite = floor(first.len() as u32);
+        let report = answered(&suite, first);
+        let asked = suite.again(&report.missed(), 3);
+        let again = asked
+            .filter(|_| !again.is_empty())
+            .map(|suite| answered(&suite, again));
+        Self {
+            scene,
+            suite,
+            report,
+            again,
+        }
+    }
+
+    fn judge(&self) -> Judgement {
+        self.scene.judge_with(Some(FloorTrial {
+            suite: &self.suite,
+            report: &self.report,
+            again: self.again.as_ref(),
+        }))
+    }
+}
+
+#[test]
+fn a_floor_has_to_be_passed_whatever_the_comparison_says() {
+    let passed = FloorScene::new("+++", "").judge();
+    assert_eq!(
+        (passed.verdict, codes(&passed)),
+        (Verdict::Pass, Vec::new())
+    );
+    let missed = FloorScene::new("++-", "").judge();
+    assert_eq!(missed.verdict, Verdict::Fail);
+    assert_eq!(codes(&missed), [Code::FloorFailed]);
+    assert_eq!(
+        missed.reasons[0].text,
+        "1 of 3 cases of the floor not passed: INC-2 (\"no\" instead of \"yes\")"
+    );
+    // It is no part of what is compared.
+    assert_eq!(missed.comparisons, passed.comparisons);
+    let mut first = FloorScene::new("++-", "");
+    first.scene = first.scene.first();
+    assert!(codes(&first.judge()).contains(&Code::FloorFailed));
+}
+
+#[test]
+fn what_is_missed_fails_when_asking_again_confirms_it() {
+    for (again, verdict, code) in [
+        ("+++", Verdict::Pass, Code::FloorUnsteady),
+        ("-++", Verdict::Pass, Code::FloorUnsteady),
+        ("-+-", Verdict::Fail, Code::FloorFailed),
+        ("---", Verdict::Fail, Code::FloorFailed),
+    ] {
+        let judgement = FloorScene::new("+-+", again).judge();
+        assert_eq!(
+            (judgement.verdict, codes(&judgement)),
+            (verdict, vec![code])
+        );
+        let wrong = again.matches('-').count() as u32;
+        assert_eq!(
+            (judgement.missed[0].asked, judgement.missed[0].wrong),
+            (3, wrong)
+        );
+    }
+    // Each case by itself: four wrong answers are two of one, or one of one and three of another.
+    let judgement = FloorScene::new("-+-", "-++---").judge();
+    let fails: Vec<bool> = judgement.missed.iter().map(|missed| missed.fails).collect();
+    assert_eq!(fails, [false, true]);
+    assert_eq!(codes(&judgement), [Code::FloorFailed, Code::FloorUnsteady]);
+}
+
+#[test]
+fn a_floor_that_is_missing_or_another_is_invalid() {
+    type Fault = fn(&mut FloorScene);
+    let faults: [(Fault, Code); 8] = [
+        (|s| s.scene.policy = policy(POLICY), Code::NoFloorRule),
+        (|s| s.report.subject = adapter("old"), Code::FloorMissing),
+        (|s| s.suite = suite(3), Code::FloorMissing),
+        (|s| drop(s.report.cases.pop()), Code::CasesDiffer),
+        (
+            |s| s.report.cases[1].correct = true,
+            Code::ReportInconsistent,
+        ),
+        (
+            |s| s.report = answered(&s.suite, "+-?"),
+            Code::TooManyErrors,
+        ),
+        (
+            // Two answers to each case are not what the policy asks for.
+            |s| {
+                let twice = s.suite.again(&s.report.missed(), 2).unwrap();
+                s.again = Some(answered(&twice, "++"));
+            },
+            Code::FloorMissing,
+        ),
+        (
+            // The case that was asked again is not the one that was missed.
+            |s| {
+                let other = s.suite.again(&["INC-0"].into(), 3).unwrap();
+                s.again = Some(answered(&other, "+++"));
+            },
+            Code::SuiteDiffers,
+        ),
+    ];
+    for (index, (fault, code)) in faults.into_iter().enumerate() {
+        let mut scene = FloorScene::new("+-+", "+++");
+        fault(&mut scene);
+        let judgement = scene.judge();
+        assert_eq!(judgement.verdict, Verdict::Invalid, "{index}");
+        assert!(
+            codes(&judgement).contains(&code),
+            "{index}: {:?}",
+            judgement.reasons
+        );
+    }
+    let mut scene = Scene::new(2000, 10, 10);
+    scene.policy = policy(&format!(
+        "{POLICY}floor: {{confirm: {{repeats: 5, fail_if: 1}}}}\n"
+    ));
+    assert_eq!(codes(&scene.judge()), [Code::FloorMissing]);
+}
+
+#[test]
+fn evidence_about_a_floor_is_judged_again_from_the_stored_answers() {
+    let scene = FloorScene::new("+-+", "--+");
+    let stored = stored(&scene.scene);
+    scene.suite.store(&stored.store).unwrap();
+    let arms = Arms {
+        floor: Some(FloorArm {
+            report: scene.report.store(&stored.store).unwrap(),
+            again: Some(scene.again.as_ref().unwrap().store(&stored.store).unwrap()),
+        }),
+        ..Arms::new(stored.candidate.clone(), stored.baselines.clone())
+    };
+    let (id, evidence) = check(&stored.store, &scene.scene.policy, &arms).unwrap();
+    assert_eq!(evidence.verdict, Verdict::Fail);
+    assert_eq!(recheck(&stored.store, &id).unwrap(), evidence);
+    let told = missed_cases(&stored.store, &evidence).unwrap();
+    assert_eq!(
+        (told[0].text.as_str(), told[0].candidate.as_str()),
+        ("incident 1", "no")
+    );
+    // Whoever leaves the floor out of the evidence, or says that it was passed, is not believed.
+    let forgeries: [fn(&mut Evidence); 3] = [
+        |evidence| evidence.floor = None,
+        |evidence| evidence.floor.as_mut().unwrap().missed.clear(),
+        |evidence| evidence.floor.as_mut().unwrap().again = None,
+    ];
+    for forge in forgeries {
+        let mut forged = evidence.clone();
+        forge(&mut forged);
+        forged.verdict = Verdict::Pass;
+        forged.reasons.clear();
+        let id = forged.store(&stored.store).unwrap();
+        let refused = recheck(&stored.store, &id).unwrap_err();
+        assert!(matches!(refused, GateError::Disagrees { .. }), "{refused}");
+        assert!(PassedGate::load(&stored.store, &id).is_err());
+    }
+    // A policy that does not ask for a floor, and one that asks for a floor that is not there, decide nothing.
+    let silent = check(&stored.store, &policy(POLICY), &arms).unwrap_err();
+    assert!(matches!(silent, GateError::NoFloorRule { cases: 3 }) && silent.is_usage());
+    let without = Arms {
+        floor: None,
+        ..arms
+    };
+    let none = check(&stored.store, &scene.scene.policy, &without).unwrap_err();
+    assert!(matches!(none, GateError::NoFloor) && none.is_usage());
 }

@@ -106,13 +106,17 @@ fn needed_by(document: &[u8]) -> Vec<Digest> {
             .flatten()
             .map(|file| &file["sha256"])
             .collect(),
-        "retune.suite/1" => vec![&value["cases"]["digest"]],
+        "retune.suite/1" => vec![
+            &value["cases"]["digest"],
+            &value["generation"]["judge"]["calibration"],
+        ],
         "retune.report-entry/1" => vec![&value["report"]],
         "retune.evidence/1" => members("baselines")
             .iter()
             .chain(&[&value["candidate"]])
             .map(|arm| &arm["report"])
             .chain([&value["suite"], &value["policy"]])
+            .chain(["suite", "report", "again"].map(|part| &value["floor"][part]))
             .collect(),
         _ => Vec::new(),
     };

@@ -1,13 +1,14 @@
 //! Having a subject answer a suite, once.
 
+use super::grade;
 use super::workspace::Workspace;
 use crate::adapter::AdapterError;
 use crate::base::{BaseError, BaseId, CheckpointError};
 use crate::dataset::{self, DatasetError, DatasetId, Example, SplitName};
 use crate::digest::Digest;
 use crate::eval::{
-    self, Answer, EvalError, Prompting, Report, ReportId, Strategy, StrategyFile, Subject, Suite,
-    SuiteId, Task as SuiteTask,
+    self, Answer, Documents, EvalError, Prompting, Report, ReportId, Strategy, StrategyFile,
+    Subject, Suite, SuiteId, Target, Task as SuiteTask, Vectors,
 };
 use crate::registry::{RegistryError, ReportEntry, Version};
 use crate::store::{StoreError, TreeId};
@@ -116,10 +117,32 @@ pub enum EvaluateError {
         /// The base.
         base: BaseId,
     },
+    /// The suite has a judge, and only its name and digest are known.
+    #[error(
+        "suite {suite} is judged by the {judge}; the recorded suite does not say how to ask it"
+    )]
+    NoJudge {
+        /// The suite.
+        suite: String,
+        /// The judge.
+        judge: Box<Target>,
+    },
+    /// The judge did not answer everything.
+    #[error("{missing} verdicts of the judge are missing: {why}")]
+    Unjudged {
+        /// How many.
+        missing: u64,
+        /// Why the first of them is.
+        why: String,
+    },
     /// Models run only in builds with the feature `train`.
     #[cfg(not(feature = "train"))]
     #[error("this build of retune cannot run models, which the {0} needs")]
     NoModels(Box<Subject>),
+    /// So do bases that embed what graders compare, or passages.
+    #[cfg(not(feature = "train"))]
+    #[error("this build of retune cannot run models: base {0} is to embed texts")]
+    NoEmbeddings(BaseId),
 }
 
 /// What classifiers answer with.
@@ -135,6 +158,7 @@ impl EvaluateError {
             asked: match suite.task() {
                 SuiteTask::Classification => LABELS,
                 SuiteTask::Generation(_) => TEXTS,
+                SuiteTask::Scored(_) => "what another tool scores",
             },
             subject: Box::new(subject.clone()),
             answered,
@@ -162,10 +186,11 @@ impl EvaluateError {
             | Self::NoLabels(_)
             | Self::OtherTask { .. }
             | Self::Unmeasured { .. }
+            | Self::NoJudge { .. }
             | Self::NoTemplate { .. } => true,
             Self::Train(error) => error.is_usage(),
             #[cfg(not(feature = "train"))]
-            Self::NoModels(_) => true,
+            Self::NoModels(_) | Self::NoEmbeddings(_) => true,
             _ => false,
         }
     }
@@ -198,9 +223,11 @@ pub fn evaluate_asking(
         report,
         new,
     };
-    if let Some(known) = report_of(workspace, &id, subject)? {
+    let known = report_of(workspace, &id, subject)?;
+    if let Some(known) = known.filter(|(_, report)| !is_misjudged(report)) {
         return Ok(evaluation(Some(known), false));
     }
+    suite.check_askable()?;
     if let Some(measure) = suite.needs().first() {
         return Err(EvaluateError::Unmeasured {
             suite: suite.name().to_string(),
@@ -208,13 +235,15 @@ pub fn evaluate_asking(
             subject: Box::new(subject.clone()),
         });
     }
+    grade::check(workspace, suite)?;
     if workspace.act.dry_run {
         return Ok(evaluation(None, true));
     }
     let (labels, answers) = answer(workspace, asked, subject)?;
-    let report = Report::new(suite, subject.clone(), labels, answers)?;
-    let report_id = record(workspace, suite, &report)?;
-    Ok(evaluation(Some((report_id, report)), true))
+    let graded = grade::grade(workspace, suite, subject, labels, answers)?;
+    let report_id = record(workspace, suite, &graded.report)?;
+    graded.settle()?;
+    Ok(evaluation(Some((report_id, graded.report)), true))
 }
 
 /// The report of a subject on a suite that a judgement is made from; its bytes are in the store.
@@ -225,13 +254,34 @@ pub fn report_of(
 ) -> Result<Option<(ReportId, Report)>, EvaluateError> {
     let mut reports = reports_of(workspace, suite, subject)?;
     // Reports of one day have no order among themselves: what was measured from outside says more than what ran here,
-    // and a report in which another model answered says least.
+    // a report in which another model answered says least, and one with fewer errors says more.
     reports.sort_by_key(|(_, report)| {
-        let served = report.served.as_ref();
-        let switched = served.is_some_and(|served| served.switched().is_some());
-        (switched, served.is_none())
+        let errors = report.metrics.errors;
+        (report.is_switched(), report.served.is_none(), errors)
     });
     Ok(reports.into_iter().next())
+}
+
+/// The id of that report; it is read only where there are several to choose from.
+pub(super) fn report_id_of(
+    workspace: &Workspace<'_>,
+    suite: &SuiteId,
+    subject: &Subject,
+) -> Result<Option<ReportId>, EvaluateError> {
+    let tenant = workspace.tenant();
+    let entries = tenant.reports().of(&suite.digest(), &subject.digest()?)?;
+    let stored = |entry: &&ReportEntry| workspace.store.contains(&entry.report);
+    let mut stored = entries.iter().filter(stored);
+    match (stored.next(), stored.next()) {
+        (Some(only), None) => Ok(Some(only.report.into())),
+        _ => Ok(report_of(workspace, suite, subject)?.map(|(id, _)| id)),
+    }
+}
+
+/// Whether another model judged than was asked for: judging again may help.
+pub(super) fn is_misjudged(report: &Report) -> bool {
+    let judged = report.judged.as_ref();
+    judged.is_some_and(|judged| judged.by.switched().is_some())
 }
 
 /// All reports of a subject on a suite whose bytes are in the store, the newest day first.
@@ -285,6 +335,36 @@ pub(super) fn record(
     Ok(id)
 }
 
+#[cfg(feature = "train")]
+fn vectors_of(
+    workspace: &Workspace<'_>,
+    base: &BaseId,
+    documents: &Documents,
+    suite: &Suite,
+) -> Result<Vectors, EvaluateError> {
+    let embedder = super::local::Embedder::open(workspace, base)?;
+    let passages: Vec<&str> = documents.passages().iter().map(String::as_str).collect();
+    let passages = embedder.embed_whole(workspace, "embedding the passages", &passages)?;
+    // Of a question that is longer than the base reads, the beginning counts.
+    let questions: Vec<&str> = suite
+        .cases()
+        .iter()
+        .map(|case| case.text.as_str())
+        .collect();
+    let questions = embedder.embed(workspace, "embedding the questions", &questions)?;
+    Ok(Vectors::new(documents, passages, suite, questions)?)
+}
+
+#[cfg(not(feature = "train"))]
+fn vectors_of(
+    _: &Workspace<'_>,
+    base: &BaseId,
+    _: &Documents,
+    _: &Suite,
+) -> Result<Vectors, EvaluateError> {
+    Err(EvaluateError::NoEmbeddings(*base))
+}
+
 /// The labels a subject can say, and what it says to each case.
 fn answer(
     workspace: &Workspace<'_>,
@@ -296,6 +376,9 @@ fn answer(
         Subject::Prompted { by, .. } => answer(workspace, suite, by),
         Subject::Target { target } => {
             Err(EvalError::NotAsked(format!("its file is needed to ask the {target} again")).into())
+        }
+        Subject::Named { .. } => {
+            Err(EvalError::NotAsked(format!("the {subject} is known by its name alone")).into())
         }
         #[cfg(feature = "train")]
         Subject::Adapter {
@@ -317,14 +400,15 @@ fn answer(
     }
 }
 
-/// A strategy with its dataset known, and the suite as it asks for it.
+/// A strategy with its dataset and its base known, and the suite as it asks for it.
 pub fn prompted(
     workspace: &Workspace<'_>,
     suite: &Suite,
     file: &StrategyFile,
     dataset: Option<DatasetId>,
+    base: Option<BaseId>,
 ) -> Result<(Strategy, Suite), EvaluateError> {
-    let strategy = file.strategy(dataset);
+    let strategy = file.strategy(dataset, base);
     let rows = match &strategy.examples {
         None => Vec::new(),
         Some(shots) => {
@@ -332,10 +416,15 @@ pub fn prompted(
             dataset::examples(&workspace.store, &manifest, SplitName::Train)?
         }
     };
+    let documents = file.documents.as_ref().map(|wanted| &wanted.documents);
+    let vectors = documents.zip(base);
+    let vectors = vectors.map(|(documents, base)| vectors_of(workspace, &base, documents, suite));
+    let vectors = vectors.transpose()?;
     let prompting = Prompting {
         strategy: &strategy,
         rows: &rows,
-        documents: file.documents.as_ref().map(|(documents, _)| documents),
+        documents,
+        vectors: vectors.as_ref(),
     };
     let asked = prompting.apply(suite)?;
     Ok((strategy, asked))
@@ -350,7 +439,9 @@ fn majority(
     let rows = dataset::examples(&workspace.store, &manifest, SplitName::Train)?;
     let answers: Vec<&str> = match suite.task() {
         SuiteTask::Classification => rows.iter().filter_map(Example::label).collect(),
-        SuiteTask::Generation(_) => rows.iter().map(Example::output).collect(),
+        SuiteTask::Generation(_) | SuiteTask::Scored(_) => {
+            rows.iter().map(Example::output).collect()
+        }
     };
     let answers = answers.into_iter().filter(|answer| !answer.is_empty());
     let answer = eval::majority(answers).ok_or(EvaluateError::NoLabels(*id))?;

@@ -1,11 +1,14 @@
 //! Judging a version by what is recorded about it.
 
-use super::evaluate::{EvaluateError, report_of, subject_of};
+use super::evaluate::{EvaluateError, report_id_of, report_of, subject_of};
 use super::workspace::Workspace;
 use crate::digest::Digest;
-use crate::document::canonical;
-use crate::eval::{BaselineKind, Subject, Suite, SuiteId};
-use crate::gate::{self, Arm, Arms, Evidence, EvidenceId, GateError, Occasion, Policy, Waiver};
+use crate::document::{Decimal, canonical};
+use crate::eval::{BaselineKind, Subject, Suite, SuiteId, Suites};
+use crate::gate::{
+    self, Arm, Arms, Evidence, EvidenceId, FloorArm, FloorRule, GateError, Occasion,
+};
+use crate::gate::{Policy, Waiver};
 use crate::reference::{ModelRef, ParseReferenceError};
 use crate::registry::{Entered, RegistryError, Spent, Version};
 
@@ -72,22 +75,20 @@ const ATTEMPTS: u32 = 20;
 pub fn judge(
     workspace: &Workspace<'_>,
     policy: &Policy,
-    suite: &SuiteId,
+    suites: &Suites,
     candidate: &Version,
     baselines: &[Baseline],
     look: Option<u32>,
 ) -> Result<Checked, JudgeError> {
-    let arm = |name: String, subject: Subject| match report_of(workspace, suite, &subject)? {
-        Some((report, _)) => Ok(Arm {
+    let suite = suites.suite.id().map_err(GateError::from)?;
+    let arm = |name: String, subject: Subject| match report_id_of(workspace, &suite, &subject)? {
+        Some(report) => Ok(Arm {
             report,
             label: Some(name),
         }),
-        None => Err(JudgeError::NoReport {
-            arm: name,
-            subject: Box::new(subject),
-            suite: *suite,
-        }),
+        None => Err(no_report(name, subject, suite)),
     };
+    policy.fits_floor(suites.floor.as_ref())?;
     let first = baselines
         .iter()
         .all(|baseline| matches!(baseline, Baseline::Untrained(_)));
@@ -104,14 +105,16 @@ pub fn judge(
         anchor: anchor
             .map(|version| arm(version.to_string(), subject_of(&version)))
             .transpose()?,
+        floor: match (&suites.floor, policy.floor()) {
+            (Some(floor), Some(rule)) => Some(floor_arm(workspace, floor, rule, candidate)?),
+            _ => None,
+        },
         occasion: Occasion {
             look,
             decision: None,
         },
     };
-    let content = Suite::load(&workspace.store, suite)
-        .and_then(|suite| suite.content())
-        .map_err(GateError::from)?;
+    let content = suites.suite.content().map_err(GateError::from)?;
     let question = question(policy, &arms)?;
     for _ in 0..ATTEMPTS {
         let ledger = workspace.tenant().ledger(&content)?;
@@ -148,6 +151,36 @@ pub fn judge(
     Err(JudgeError::Contended(ATTEMPTS))
 }
 
+fn no_report(arm: String, subject: Subject, suite: SuiteId) -> JudgeError {
+    JudgeError::NoReport {
+        arm,
+        subject: Box::new(subject),
+        suite,
+    }
+}
+
+/// The candidate's answers to the floor, and where it was asked again what it missed, those too.
+fn floor_arm(
+    workspace: &Workspace<'_>,
+    floor: &Suite,
+    rule: &FloorRule,
+    candidate: &Version,
+) -> Result<FloorArm, JudgeError> {
+    let subject = subject_of(candidate);
+    let id = floor.id().map_err(GateError::from)?;
+    let Some((report, found)) = report_of(workspace, &id, &subject)? else {
+        return Err(no_report(candidate.to_string(), subject, id));
+    };
+    let again = match floor.again(&found.missed(), rule.confirm.repeats) {
+        Some(again) => {
+            let id = again.id().map_err(GateError::from)?;
+            report_id_of(workspace, &id, &subject)?
+        }
+        None => None,
+    };
+    Ok(FloorArm { report, again })
+}
+
 fn anchor_version(workspace: &Workspace<'_>, text: &str) -> Result<Version, JudgeError> {
     let reference: ModelRef = text
         .parse()
@@ -171,6 +204,42 @@ fn question(policy: &Policy, arms: &Arms) -> Result<Digest, JudgeError> {
         source,
     })?;
     Ok(Digest::of(&bytes))
+}
+
+/// How many of the last decisions on a suite tell how often its arms differ.
+const LAST: usize = 5;
+
+/// On which share of the cases a version and its baseline differed in the last decisions on a suite, and in how many
+/// decisions; `None` where nobody has decided between versions yet.
+pub fn seen_discordance(
+    workspace: &Workspace<'_>,
+    suite: &Suite,
+) -> Result<Option<(Decimal, usize)>, JudgeError> {
+    let content = suite.content().map_err(GateError::from)?;
+    let ledger = workspace.tenant().ledger(&content)?;
+    let (mut differ, mut all, mut decisions) = (0, 0, 0);
+    for spent in ledger.iter().rev() {
+        if decisions == LAST {
+            break;
+        }
+        // Decisions can come from another clone, and their evidence with it only where the store is shared.
+        if !workspace.store.contains(&spent.evidence) {
+            continue;
+        }
+        let evidence = Evidence::load(&workspace.store, &spent.evidence.into())?;
+        let Some(numbers) = evidence.paired() else {
+            continue;
+        };
+        differ += numbers.improved + numbers.regressed;
+        all += numbers.n;
+        decisions += 1;
+    }
+    if all == 0 {
+        return Ok(None);
+    }
+    // Arms that never differed may do so on the next case.
+    let share = differ.max(1) as f64 / all as f64;
+    Ok(Decimal::new(share).ok().map(|share| (share, decisions)))
 }
 
 /// The waiver that holds now for evidence about a version, if there is one.

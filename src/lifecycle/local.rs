@@ -11,7 +11,8 @@ use crate::base::{
 use crate::dataset::{self, DatasetId, Example, SplitName};
 use crate::digest::Digest;
 use crate::eval::{
-    Answer, Centroids, EvalError, Generation, Local, Speaker, Subject, Suite, Task as SuiteTask,
+    Answer, Centroids, Embedding, EvalError, Generation, Local, Speaker, Subject, Suite,
+    Task as SuiteTask,
 };
 use crate::store::TreeId;
 use crate::train::{JobText, PromptEncoder, RunStart, TrainError};
@@ -58,7 +59,9 @@ pub(super) fn adapter(
                 voice.answer(workspace, suite, asked, base, model)?,
             ));
         }
-        SuiteTask::Generation(_) => return Err(EvaluateError::other_task(suite, subject, LABELS)),
+        SuiteTask::Generation(_) | SuiteTask::Scored(_) => {
+            return Err(EvaluateError::other_task(suite, subject, LABELS));
+        }
         SuiteTask::Classification if speaks => {
             return Err(EvaluateError::other_task(suite, subject, TEXTS));
         }
@@ -176,46 +179,101 @@ pub(super) fn centroid(
     if labels.len() != rows.len() || labels.is_empty() {
         return Err(EvaluateError::NoLabels(*id));
     }
-    let checkpoint = checkpoint(workspace, base)?;
-    let config = Config::parse(&checkpoint.config)?;
-    // The head is not used; two labels are the fewest that a classifier can have.
-    let task = match config.is_decoder() {
-        true => Task::CausalLm,
-        false => Task::SeqCls {
-            labels: 2,
-            pooling: Pooling::Mean,
-        },
-    };
-    let setup = Setup {
-        task,
-        trained: Trained::Head,
-        precision: Precision::F32,
-        seed: 0,
-    };
-    let classifier = Model::load(&checkpoint, &setup);
-    let local = Local {
-        tokenizer: &Tokenizer::from_bytes(&checkpoint.tokenizer, config.longest())?,
-        classifier: &classifier.map_err(EvalError::Network)?,
-        reporter: workspace.act.reporter,
-    };
+    let embedder = Embedder::open(workspace, base)?;
     let questions: Vec<&str> = rows.iter().map(Example::question).collect();
     let mut embeddings = Vec::new();
-    for (index, row) in local
-        .embed("embedding the training split for its centroids", &questions)?
+    for (index, row) in embedder
+        .embed(
+            workspace,
+            "embedding the training split for its centroids",
+            &questions,
+        )?
         .into_iter()
         .enumerate()
     {
         let text = |why| EvalError::Centroids(format!("training row {}: {why}", index + 1));
         embeddings.extend(row.map_err(text)?);
     }
-    let centroids = Centroids::fit(&labels, &embeddings, config.hidden_size)?;
+    let centroids = Centroids::fit(&labels, &embeddings, embedder.width)?;
     let answer = |row: Result<Vec<f32>, String>| match row {
         Ok(embedding) => centroids.answer(&embedding),
         Err(why) => Answer::Error(why),
     };
-    let cases = local.embed("embedding the cases for nearest-centroid", &texts(suite))?;
+    let what = "embedding the cases for nearest-centroid";
+    let cases = embedder.embed(workspace, what, &texts(suite))?;
     let answers = cases.into_iter().map(answer);
     Ok((centroids.labels(), answers.collect()))
+}
+
+/// A base that turns texts into vectors: the means of its last hidden states.
+pub(super) struct Embedder {
+    tokenizer: Tokenizer,
+    model: Model,
+    longest: usize,
+    width: usize,
+}
+
+impl Embedder {
+    pub(super) fn open(workspace: &Workspace<'_>, id: &BaseId) -> Result<Self, EvaluateError> {
+        let checkpoint = checkpoint(workspace, id)?;
+        let config = Config::parse(&checkpoint.config)?;
+        // The head is not used; two labels are the fewest that a classifier can have.
+        let task = match config.is_decoder() {
+            true => Task::CausalLm,
+            false => Task::SeqCls {
+                labels: 2,
+                pooling: Pooling::Mean,
+            },
+        };
+        let setup = Setup {
+            task,
+            trained: Trained::Head,
+            precision: Precision::F32,
+            seed: 0,
+        };
+        Ok(Self {
+            tokenizer: Tokenizer::from_bytes(&checkpoint.tokenizer, config.longest())?,
+            model: Model::load(&checkpoint, &setup).map_err(EvalError::Network)?,
+            longest: config.longest(),
+            width: config.hidden_size,
+        })
+    }
+
+    /// One vector for each text; what the base does not read of a text does not count.
+    pub(super) fn embed(
+        &self,
+        workspace: &Workspace<'_>,
+        what: &str,
+        texts: &[&str],
+    ) -> Result<Vec<Embedding>, EvaluateError> {
+        Ok(self.local(workspace).embed(what, texts)?)
+    }
+
+    /// The same, where a text that the base does not read to its end has none.
+    pub(super) fn embed_whole(
+        &self,
+        workspace: &Workspace<'_>,
+        what: &str,
+        texts: &[&str],
+    ) -> Result<Vec<Embedding>, EvaluateError> {
+        let vectors = self.embed(workspace, what, texts)?.into_iter();
+        let whole = |(vector, text): (Embedding, &&str)| match self.tokenizer.encode(text) {
+            Ok(read) if read.truncated() => Err(format!(
+                "it has {} tokens; the base reads {}",
+                read.length, self.longest
+            )),
+            _ => vector,
+        };
+        Ok(vectors.zip(texts).map(whole).collect())
+    }
+
+    fn local<'a>(&'a self, workspace: &'a Workspace<'_>) -> Local<'a> {
+        Local {
+            tokenizer: &self.tokenizer,
+            classifier: &self.model,
+            reporter: workspace.act.reporter,
+        }
+    }
 }
 
 fn checkpoint(workspace: &Workspace<'_>, id: &BaseId) -> Result<Checkpoint, EvaluateError> {

@@ -14,6 +14,9 @@ mod difference;
 mod doctor;
 mod evaluate;
 mod export;
+mod floor;
+mod grade;
+mod import;
 mod init;
 mod judge;
 mod lineage;
@@ -40,8 +43,10 @@ pub use evaluate::{
     EvaluateError, Evaluation, evaluate, evaluate_asking, prompted, report_of, subject_of,
 };
 pub use export::{Drift, ExportError, ExportForm, Exported, export};
+pub use floor::{FloorAnswers, ask_floor, draws, evaluate_floor, recorded_suites};
+pub use import::import_results;
 pub use init::{InitError, Initialised, init};
-pub use judge::{Baseline, Checked, JudgeError, judge, waiver_of};
+pub use judge::{Baseline, Checked, JudgeError, judge, seen_discordance, waiver_of};
 pub use lineage::{Lineage, Node, NodeKind, lineage};
 pub use migration::{
     Migration, MigrationAsk, MigrationError, MigrationOutcome, MigrationPlan, MigrationStatus,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::base::find_base;
 use super::dataset::find_dataset;
 use super::evaluate::{evaluate, subject_of};
+use super::floor::evaluate_floor;
 use super::judge::{Baseline, judge, waiver_of};
 use super::migration::{Migration, MigrationError, MigrationOutcome, StepState};
 use super::policy::policy_of;
@@ -18,7 +19,7 @@ use super::register::version_of;
 use super::train::{Trained, train};
 use super::workspace::Workspace;
 use crate::digest::Digest;
-use crate::eval::Suite;
+use crate::eval::{Suite, Suites};
 use crate::gate::Verdict;
 use crate::registry::{MigrationState, Target, Version};
 use crate::train::{DatasetRef, Job, TrainError};
@@ -100,12 +101,12 @@ impl Retraining {
         Ok(job)
     }
 
-    fn read_suite(&self, workspace: &Workspace<'_>) -> Result<Suite, MigrationError> {
-        let suite = Suite::read(&workspace.root.join(&self.suite));
-        let suite = suite.map_err(super::EvaluateError::from)?;
-        let cases = suite.id().map_err(super::EvaluateError::from)?;
+    fn read_suites(&self, workspace: &Workspace<'_>) -> Result<Suites, MigrationError> {
+        let suites = Suites::read(&workspace.root.join(&self.suite));
+        let suites = suites.map_err(super::EvaluateError::from)?;
+        let cases = suites.suite.id().map_err(super::EvaluateError::from)?;
         unchanged(&self.suite, cases.digest(), self.cases)?;
-        Ok(suite)
+        Ok(suites)
     }
 }
 
@@ -116,7 +117,7 @@ impl Migration {
         workspace: &Workspace<'_>,
         retraining: &Retraining,
     ) -> Result<Making, MigrationError> {
-        let suite = retraining.read_suite(workspace)?;
+        let suites = retraining.read_suites(workspace)?;
         let status = self.status(workspace)?;
         if status.to.is_none() {
             let job = retraining.read_job(workspace)?;
@@ -129,7 +130,7 @@ impl Migration {
                 }
             };
             let version = version_of(workspace, &self.plan.model, &run, None)?;
-            evaluate(workspace, &suite, &subject_of(&version))?;
+            evaluate(workspace, &suites.suite, &subject_of(&version))?;
             let (tenant, act) = (self.tenant(workspace)?, &workspace.act);
             tenant.register(&version.manifest, &workspace.store, act)?;
             self.record(
@@ -142,18 +143,24 @@ impl Migration {
             return Ok(Making::Planned);
         };
         let version = self.tenant(workspace)?.resolve(&self.version(&made))?;
-        self.judge_all(workspace, &suite, &version)
+        self.judge_all(workspace, &suites, &version)
     }
 
     /// Judges the version against where each alias comes from, unless it has moved already.
     fn judge_all(
         &self,
         workspace: &Workspace<'_>,
-        suite: &Suite,
+        suites: &Suites,
         version: &Version,
     ) -> Result<Making, MigrationError> {
         let policy = policy_of(workspace, &self.plan.model)?.policy;
-        let id = suite.id().map_err(super::EvaluateError::from)?;
+        if let (Some(floor), Some(rule)) = (&suites.floor, policy.floor()) {
+            let answers =
+                evaluate_floor(workspace, floor, &subject_of(version), rule.confirm.repeats)?;
+            if answers.first.evaluation.report.is_none() {
+                return Ok(Making::Planned);
+            }
+        }
         for (step, state) in self.status(workspace)?.steps {
             if matches!(state, StepState::Done(_)) {
                 continue;
@@ -161,13 +168,15 @@ impl Migration {
             let from = self.tenant(workspace)?.resolve(&self.version(&step.from))?;
             let mut answered = true;
             for subject in [subject_of(&from), subject_of(version)] {
-                answered &= evaluate(workspace, suite, &subject)?.report.is_some();
+                answered &= evaluate(workspace, &suites.suite, &subject)?
+                    .report
+                    .is_some();
             }
             if !answered {
                 return Ok(Making::Planned);
             }
             let against = [Baseline::Version(Box::new(from))];
-            let checked = judge(workspace, &policy, &id, version, &against, None)?;
+            let checked = judge(workspace, &policy, suites, version, &against, None)?;
             let verdict = checked.evidence.verdict;
             let waived = || waiver_of(workspace, version, checked.id, &checked.evidence);
             if verdict != Verdict::Pass && waived()?.is_none() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::Device;
+use crate::eval::Circumstances;
 use crate::name::TenantName;
 use crate::reference::ModelRef;
 use crate::registry::{Act, Registry, RegistryError, Tenant};
@@ -25,6 +26,8 @@ pub struct Workspace<'a> {
     pub act: Act<'a>,
     /// Clock and meters, for training.
     pub machine: &'a Machine<'a>,
+    /// Clock, chance, keys and places, for asking who is outside.
+    pub circumstances: Circumstances<'a>,
     /// What models run on.
     pub device: Device,
     /// The tool's version, for records.

@@ -9,10 +9,11 @@ use super::summary::{Score, Summary};
 use crate::base::Source;
 use crate::dataset::{Columns, Field, Options, SplitName};
 use crate::document::{Faults, Source as Text};
-use crate::eval::{Subject, Suite};
+use crate::eval::{Subject, Suites};
 use crate::gate::{Evidence, EvidenceId, Policy, Verdict};
 use crate::lifecycle::{
-    self, AddedBase, AddedDataset, Baseline, Current, Promotion, Trained, Workspace, subject_of,
+    self, AddedBase, AddedDataset, Baseline, Current, FloorAnswers, Promotion, Trained, Workspace,
+    subject_of,
 };
 use crate::progress::grouped;
 use crate::reference::{ModelRef, Selector};
@@ -72,7 +73,7 @@ pub fn execute(
 /// The files that a pipeline file names, all read and checked before the first stage.
 struct Files {
     job: Job,
-    suite: Suite,
+    suites: Suites,
     policy: Policy,
 }
 
@@ -85,9 +86,10 @@ impl Files {
         }
         let files = Self {
             job: Job::read(&spec.train)?,
-            suite: Suite::read(&spec.suite)?,
+            suites: Suites::read(&spec.suite)?,
             policy: Policy::read(&spec.gate)?,
         };
+        files.policy.fits_floor(files.suites.floor.as_ref())?;
         files.agree(spec)?;
         Ok(files)
     }
@@ -193,11 +195,10 @@ impl Walk<'_> {
         if self.planning() && (added.new || !answered) {
             return Ok(Some(End::Planned));
         }
-        let suite = self.files.suite.id()?;
         let checked = lifecycle::judge(
             self.workspace,
             &self.files.policy,
-            &suite,
+            &self.files.suites,
             version,
             &baselines,
             None,
@@ -254,8 +255,8 @@ impl Walk<'_> {
                 }
                 Stage::Evaluate => format!(
                     "answer the {} cases of {}",
-                    grouped(self.files.suite.cases().len() as u64),
-                    self.files.suite.name()
+                    grouped(self.files.suites.suite.cases().len() as u64),
+                    self.files.suites.suite.name()
                 ),
                 Stage::Register => format!("register a version of {}", spec.model),
                 Stage::Gate => format!("judge it by {}", spec.gate.display()),
@@ -355,26 +356,41 @@ impl Walk<'_> {
         baselines: &[Baseline],
         summary: &mut Summary,
     ) -> Result<bool, PipelineError> {
-        let evaluate =
-            |subject: Subject| lifecycle::evaluate(self.workspace, &self.files.suite, &subject);
+        let suite = &self.files.suites.suite;
+        let evaluate = |subject: Subject| lifecycle::evaluate(self.workspace, suite, &subject);
         let mut new = false;
         for baseline in baselines {
             new |= evaluate(baseline.subject(version))?.new;
         }
         let own = evaluate(subject_of(version))?;
         new |= own.new;
+        let floor = self.floor(version)?;
+        new |= floor.as_ref().is_some_and(FloorAnswers::is_new);
         let cases = grouped(own.cases);
         let what = match &own.report {
             Some((_, report)) => {
                 let score = Score::of(version.to_string(), report);
-                let what = format!("{cases} cases of {}: {score}", self.files.suite.name());
+                let floor = floor.as_ref().map_or_else(String::new, passed);
+                let what = format!("{cases} cases of {}: {score}{floor}", suite.name());
                 summary.scores.push(score);
                 what
             }
-            None => format!("answer the {cases} cases of {}", self.files.suite.name()),
+            None => format!("answer the {cases} cases of {}", suite.name()),
         };
         self.note(Stage::Evaluate, new, what);
         Ok(!self.planning() || !new)
+    }
+
+    /// Has the version answer the suite's floor, where it has one.
+    fn floor(&self, version: &Version) -> Result<Option<FloorAnswers>, PipelineError> {
+        let (Some(floor), Some(rule)) = (&self.files.suites.floor, self.files.policy.floor())
+        else {
+            return Ok(None);
+        };
+        let repeats = rule.confirm.repeats;
+        let subject = subject_of(version);
+        let answers = lifecycle::evaluate_floor(self.workspace, floor, &subject, repeats)?;
+        Ok(Some(answers))
     }
 
     /// Moves the alias. `Some` when the registry refused.
@@ -443,4 +459,15 @@ fn labelled(labels: usize) -> String {
         0 => String::new(),
         labels => format!(", {labels} labels"),
     }
+}
+
+/// How many cases of the floor were passed at once.
+fn passed(floor: &FloorAnswers) -> String {
+    let evaluation = &floor.first.evaluation;
+    let Some((_, report)) = &evaluation.report else {
+        return String::new();
+    };
+    let missed = report.missed().len() as u64;
+    let (right, cases) = (evaluation.cases - missed, evaluation.cases);
+    format!("; floor: {} of {} passed", grouped(right), grouped(cases))
 }

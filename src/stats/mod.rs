@@ -4,9 +4,10 @@
 //! [`limits`]), the mid-p McNemar test for harm ([`harm_p`]), exact power by summing over every outcome
 //! ([`Question`]), Clopper-Pearson limits ([`proportion_limits`]), limits of graded scores ([`mean_difference`]), of
 //! ratios of means ([`mean_ratio`]) and of quantiles ([`quantile_ratio`]), what clusters cost ([`Clusters`]), several
-//! tests at once ([`holm`]) and several looks ([`look_levels`]), and classification metrics as scikit-learn computes
-//! them ([`Metrics`]). Home of `statrs`.
+//! tests at once ([`holm`]) and several looks ([`look_levels`]), how well two raters agree ([`Raters`]), and
+//! classification metrics as scikit-learn computes them ([`Metrics`]). Home of `statrs`.
 
+mod agreement;
 mod binomial;
 mod classification;
 mod clusters;
@@ -23,6 +24,7 @@ mod tango;
 #[cfg(test)]
 mod tests;
 
+pub use agreement::Raters;
 pub use binomial::proportion_limits;
 pub use classification::{LabelMetrics, Metrics};
 pub use clusters::{Clusters, MIN_CLUSTERS};

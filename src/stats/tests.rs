@@ -438,3 +438,27 @@ mod criteria {
         assert!(Clusters::new(vec![0, 3], 2).is_err() && Clusters::new(vec![], 2).is_err());
     }
 }
+
+/// Known answers from `tests/fixtures/stats/make_agreement.py`: scikit-learn's kappa.
+#[test]
+fn kappa_agrees_with_scikit_learn() {
+    let file = include_str!("../../tests/fixtures/stats/agreement.json");
+    let expected: Value = serde_json::from_str(file).unwrap();
+    for row in rows(&expected, "tables") {
+        let [both, only_first, only_second, neither]: [u64; 4] =
+            serde_json::from_value(row["table"].clone()).unwrap();
+        let raters = Raters {
+            both,
+            only_first,
+            only_second,
+            neither,
+        };
+        assert_close(raters.kappa().unwrap(), number(row, "kappa"), row);
+    }
+    assert_eq!(Raters::default().kappa(), None);
+    let same = Raters {
+        both: 9,
+        ..Raters::default()
+    };
+    assert_eq!(same.kappa(), None);
+}

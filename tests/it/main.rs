@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod adapter;
+mod browser;
 mod cli;
 #[cfg(feature = "train")]
 mod complaints;

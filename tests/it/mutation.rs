@@ -178,6 +178,58 @@ fn files_that_people_write() {
     });
 }
 
+/// Logs and cases of other tools, as files, since that is how they come.
+#[test]
+fn logs_of_other_tools() {
+    use retune::eval::import::{Choice, Tool, read};
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = |name: &str| {
+        fs::read(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/fixtures/import")
+                .join(name),
+        )
+        .unwrap()
+    };
+    let lines = |name: &str, count: usize| -> Vec<u8> {
+        let bytes = fixture(name);
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        let last = lines.last().copied().unwrap_or_default();
+        [&lines[..count.min(lines.len())].concat(), last].concat()
+    };
+    // One of the two events that are left is right.
+    let events = String::from_utf8(lines("openai-evals-mock-new.jsonl", 4)).unwrap();
+    let events = events.replace("\"accuracy\": 0.8", "\"accuracy\": 0.5");
+    let seeds = [
+        (Tool::Table, "t.csv", b"id,arm,metric,score,error,input\na,x,ok,1,,\"q, r\"\nb,x,ok,,late,q\n".to_vec()),
+        (Tool::Table, "t.jsonl", b"{\"id\":1,\"arm\":\"x\",\"metric\":\"ok\",\"score\":0.5,\"repeat\":0}\n".to_vec()),
+        (Tool::LmEval, "samples_sums_2026-11-28T19-00-00.jsonl", lines("lm-eval/mock-new/samples_sums_2026-11-28T19-00-00.jsonl", 2)),
+        (Tool::Inspect, "log.eval", fixture("inspect-mock-new.eval")),
+        (Tool::Inspect, "log.json", br#"{"status":"success","eval":{"task":"t","model":"m"},"samples":[{"id":1,"epoch":1,"input":"q","target":"a","scores":{"match":{"value":"C"}},"output":{"model":"m","completion":"a"}}]}"#.to_vec()),
+        (Tool::OpenaiEvals, "log.jsonl", events.into_bytes()),
+        (Tool::OpenaiEvals, "cases.jsonl", lines("openai-evals-cases.jsonl", 2)),
+        (Tool::Promptfoo, "tests.csv", b"x,__expected,__metadata:size\na,equals: b,small\n".to_vec()),
+        (Tool::Promptfoo, "config.yaml", b"prompts: ['{{x}}']\ntests:\n- vars: {x: y}\n  assert: [{type: equals, value: y}]\n".to_vec()),
+        (Tool::Promptfoo, "results.json", br#"{"results":{"results":[{"promptIdx":0,"testIdx":0,"provider":{"id":"m"},"prompt":{"raw":"q"},"vars":{"x":1},"testCase":{"vars":{"x":1},"assert":[]},"response":{"output":"a"},"success":true,"score":1,"namedScores":{"a":1},"failureReason":0}],"prompts":[{"metrics":{"testPassCount":1}}]}}"#.to_vec()),
+    ];
+    for (tool, name, seed) in seeds {
+        let path = dir.path().join(name);
+        let paths = [path.clone()];
+        let choice = Choice {
+            filter: (tool == Tool::LmEval).then(|| "strict".to_owned()),
+            metric: (tool == Tool::Inspect).then(|| "match".to_owned()),
+            prompt: (tool == Tool::Promptfoo).then(|| "{{x}}".to_owned()),
+            ..Choice::default()
+        };
+        fs::write(&path, &seed).unwrap();
+        read(tool, &paths, &choice).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        feed(&[seed], |bytes| {
+            fs::write(&path, bytes).unwrap();
+            let _ = read(tool, &paths, &choice);
+        });
+    }
+}
+
 /// What is read back is what was read: a document has one spelling.
 #[test]
 fn documents_of_the_registry() {

@@ -44,6 +44,16 @@ const COMMANDS: &[(&str, Kind, Option<i32>)] = &[
         Reference,
         None,
     ),
+    (
+        "eval import table scores.csv --name qa --model ~support@LABEL --dry-run",
+        Reference,
+        Some(0),
+    ),
+    (
+        "eval add-case suite.yaml --ticket T --failed ~support@LABEL --text a --expected b --dry-run",
+        Reference,
+        Some(2),
+    ),
     ("gate plan --cases 1500", Free, None),
     (
         "gate check ~support@LABEL --against majority --suite intents",
@@ -146,6 +156,7 @@ impl Scene {
         env.write("job.yaml", JOB);
         env.write("suite.yaml", SUITE);
         env.write("cases.jsonl", CASES);
+        env.write("scores.csv", "id,arm,metric,score\na,new,ok,1\n");
         env.write("pipeline.yaml", "version: 1\n");
         // What `first` learned from; the data of the run, too, belongs to the tenant.
         assert!(env.path("train.jsonl").exists());
@@ -304,17 +315,24 @@ fn free(scene: &Scene, command: &str) {
     }
 }
 
-/// The paths of all commands that have no commands below them.
+/// The paths of all commands that have no commands below them, and of `eval`, which does something itself.
 fn leaves(env: &Env, path: &[&str]) -> Vec<String> {
     let help = env.run_args(&[path, &["--help"]].concat()).ok().stdout;
     let below = crate::docs::subcommands(&help);
     if below.is_empty() {
         return vec![path.join(" ")];
     }
+    // A command that does something itself, beside the verbs below it, says so in a first line of usage.
+    let usage = help.split("Usage:").nth(1).unwrap_or_default();
+    let own = usage
+        .lines()
+        .next()
+        .is_some_and(|line| !line.contains("<COMMAND>"));
     let all = below
         .iter()
         .map(|sub| leaves(env, &[path, &[sub]].concat()));
-    all.collect::<Vec<_>>().concat()
+    let own = own.then(|| vec![path.join(" ")]);
+    own.into_iter().chain(all).flatten().collect()
 }
 
 /// `init` makes a tenant, of any name that is one.

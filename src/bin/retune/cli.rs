@@ -97,7 +97,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Run(run::Command),
     /// Have a version, or a baseline that needs no training, answer a suite
-    Eval(eval::Args),
+    Eval(Box<eval::Args>),
     /// Judge versions: PASS, FAIL, INCONCLUSIVE or INVALID
     #[command(subcommand)]
     Gate(gate::Command),

@@ -347,6 +347,15 @@ impl From<EvalError> for Failure {
         };
         match error {
             EvalError::Suite(faults) => Self::from(faults).context("the suite is not valid"),
+            EvalError::Import(faults) => Self::from(faults).context("the import is not possible"),
+            EvalError::NewCase(faults) => Self::from(faults).context("the case cannot be added"),
+            EvalError::NoFloor { ref cases, .. } => {
+                let hint = format!(
+                    "say where its cases are to be, in place of `cases`: `splits: {{gate: {}, floor: incidents.jsonl}}`",
+                    cases.file_name().unwrap_or_default().display()
+                );
+                Self::from_error(exit, &error).hint(hint)
+            }
             EvalError::Strategy(faults) => Self::from(faults).context("the strategy is not valid"),
             EvalError::Target(faults) => Self::from(faults).context("the target is not valid"),
             EvalError::Journal { .. } => {
@@ -367,6 +376,12 @@ impl From<EvaluateError> for Failure {
             EvaluateError::Eval(error) => error.into(),
             EvaluateError::Registry(error) => error.into(),
             EvaluateError::Store(error) => error.into(),
+            missing @ EvaluateError::Unjudged { .. } => {
+                Self::from_error(Exit::GateInvalid, &missing)
+                    .hint("there is no report yet; the same command asks only for what is missing")
+            }
+            recorded @ EvaluateError::NoJudge { .. } => Self::from_error(Exit::Usage, &recorded)
+                .hint("name the suite's file instead of its name"),
             other if other.is_integrity() => Self::from_error(Exit::Integrity, &other),
             other if other.is_usage() => Self::from_error(Exit::Usage, &other),
             other => Self::from_error(Exit::Failed, &other),
@@ -386,6 +401,12 @@ impl From<GateError> for Failure {
             GateError::Eval(error) => error.into(),
             GateError::Unreachable { .. } => Self::from_error(exit, &error)
                 .hint("see what a policy can decide: retune gate plan --cases N"),
+            GateError::NoFloorRule { .. } => Self::from_error(exit, &error).hint(
+                "add `floor: {}` to the policy, so that nothing is promoted without it",
+            ),
+            GateError::NoFloor => Self::from_error(exit, &error).hint(
+                "name its file in the suite, `splits: {gate: FILE, floor: FILE}`, and add a case: retune eval add-case",
+            ),
             other => Self::from_error(exit, &other),
         }
     }

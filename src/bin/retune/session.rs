@@ -80,19 +80,20 @@ impl<'a> Session<'a> {
             runs: root.join(".retune/runs"),
             act: self.act(dry_run),
             machine: &self.machine,
+            circumstances: self.circumstances(root),
             device: Device::Cpu,
             tool: env!("CARGO_PKG_VERSION"),
         })
     }
 
-    /// Clock, chance, keys and places for asking targets outside.
-    pub(crate) fn circumstances(&self) -> Circumstances<'_> {
+    /// Clock, chance, keys and places of a project, for asking who is outside.
+    fn circumstances(&self, root: &Path) -> Circumstances<'_> {
         Circumstances {
             elapsed: &elapsed,
             now: &now,
             seed: seed(),
             variable: &|name| env::var(name).ok(),
-            folder: self.root.join(".retune"),
+            folder: root.join(".retune"),
             reporter: self.ui,
         }
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::json;
 
 use super::rule::Said;
@@ -11,16 +10,6 @@ use crate::process;
 
 /// How much of a program's complaint is told.
 const TOLD: usize = 200;
-
-/// What a program answers.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Answer {
-    pass: bool,
-    /// From 0 to 1; what `pass` says where it is absent.
-    score: Option<f64>,
-    reason: Option<String>,
-}
 
 /// Gives a program the case and the answer; an error when it does not grade.
 pub(super) fn ask(
@@ -45,17 +34,7 @@ pub(super) fn ask(
         let complaint: String = complaint.trim().chars().take(TOLD).collect();
         return Err(format!("it ended with {}: {complaint}", ended.status));
     }
-    let answer: Answer = serde_json::from_slice(&ended.stdout)
-        .map_err(|error| format!("its answer is not {{pass, score, reason}}: {error}"))?;
-    let score = answer.score.unwrap_or(f64::from(answer.pass));
-    if !(0.0..=1.0).contains(&score) {
-        return Err(format!("its score is {score}, outside 0 to 1"));
-    }
-    Ok(Said {
-        pass: answer.pass,
-        score,
-        reason: answer.reason,
-    })
+    Said::parse(&ended.stdout)
 }
 
 fn told(error: &process::ProcessError) -> String {

@@ -3,9 +3,11 @@
 //! Home of the crate `jsonschema`.
 
 mod command;
+mod opinions;
 mod overlap;
 mod ready;
 mod rule;
+mod similar;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +15,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use ready::{Marker, Tool};
+pub use opinions::Opinions;
+pub(super) use ready::{Hearing, Marker, Tool};
+pub(super) use rule::Said;
 pub use rule::{Likeness, Normalise, Rule};
 
 use crate::document::Decimal;
@@ -72,9 +76,9 @@ impl Grader {
         Self::new("exact_match", rule)
     }
 
-    /// Whether the stored answer alone decides: a program may say something else today.
+    /// Whether the stored answer alone decides: a program may say something else today, and a base is not always there.
     pub fn is_replayable(&self) -> bool {
-        !matches!(self.rule, Rule::Command { .. })
+        self.rule.is_replayable()
     }
 
     /// The measure of an answer that it looks at, where that is not the text: `latency_ms` or `cost_usd`.
@@ -85,6 +89,16 @@ impl Grader {
     /// Whether this version of retune grades so.
     pub(super) fn is_known(&self) -> bool {
         self.version == self.rule.version()
+    }
+
+    /// Whether the suite's judge is asked.
+    pub fn is_judged(&self) -> bool {
+        matches!(self.rule, Rule::LlmRubric { .. } | Rule::Pairwise { .. })
+    }
+
+    /// Whether a case can fail by it.
+    pub fn is_demand(&self) -> bool {
+        self.weight() > 0.0
     }
 
     fn weight(&self) -> f64 {

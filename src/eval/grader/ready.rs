@@ -7,7 +7,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::rule::Said;
-use super::{Grader, Grades, Rule, command};
+use super::{Grader, Grades, Opinions, Rule, command};
 use crate::document::Decimal;
 use crate::eval::suite::Case;
 
@@ -20,6 +20,15 @@ pub(in crate::eval) enum Tool {
     Expression(Regex),
     /// A schema.
     Schema(Box<Validator>),
+}
+
+/// Where graders find what the answer alone does not say.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::eval) enum Hearing<'a> {
+    /// In the report: nothing is run and nobody is asked.
+    Stored,
+    /// Programs are run; what others say to this repeat was collected before.
+    Fresh { opinions: &'a Opinions, repeat: u32 },
 }
 
 /// Graders, ready to grade.
@@ -78,19 +87,17 @@ impl<'a> Marker<'a> {
     }
 
     /// What the suite's graders and the case's own say to an answer; an error when one cannot say anything.
-    ///
-    /// With `stored` nothing is run: what programs said is taken from there.
     pub(in crate::eval) fn grade(
         &self,
         case: &Case,
         output: &str,
         measures: &BTreeMap<String, Decimal>,
-        stored: bool,
+        hearing: Hearing<'_>,
     ) -> Result<Grades, String> {
         let own = Marker::new(&case.graders)?;
         let mut said = Vec::new();
         for (grader, tool) in self.graders.iter().chain(&own.graders) {
-            let asked = ask(grader, tool, case, output, measures, stored);
+            let asked = ask(grader, tool, case, output, measures, hearing);
             let asked = asked.map_err(|why| format!("grader {}: {why}", grader.metric))?;
             said.push((*grader, asked));
         }
@@ -104,7 +111,7 @@ fn ask(
     case: &Case,
     output: &str,
     measures: &BTreeMap<String, Decimal>,
-    stored: bool,
+    hearing: Hearing<'_>,
 ) -> Result<Said, String> {
     let most = |name: &str, most: Decimal| {
         let found = measures
@@ -112,23 +119,16 @@ fn ask(
             .ok_or(format!("{name} was not measured"))?;
         Ok::<_, String>(Said::of(found.get() <= most.get()))
     };
-    let said = match &grader.rule {
-        Rule::Latency { threshold } => most("latency_ms", *threshold)?,
-        Rule::Cost { threshold } => most("cost_usd", *threshold)?,
-        Rule::Command { .. } if stored => {
-            // What is stored has been turned already where the opposite is demanded.
-            let score = |name: &str| Some(measures.get(name)?.get());
-            let pass = score(&format!("{}.pass", grader.metric));
-            let pass = pass.ok_or("what it said is not stored")? == 1.0;
-            let score = score(&grader.metric).unwrap_or_default();
-            return Ok(Said {
-                pass,
-                score,
-                reason: None,
-            });
-        }
-        Rule::Command { argv, timeout_s } => command::ask(argv, *timeout_s, case, output)?,
-        rule => rule.read(tool, case, output),
+    let said = match (&grader.rule, hearing) {
+        (Rule::Latency { threshold }, _) => most("latency_ms", *threshold)?,
+        (Rule::Cost { threshold }, _) => most("cost_usd", *threshold)?,
+        (rule, Hearing::Stored) if !rule.is_replayable() => return stored(grader, measures),
+        (Rule::Command { argv, timeout_s }, _) => command::ask(argv, *timeout_s, case, output)?,
+        (
+            Rule::Similar(_) | Rule::LlmRubric { .. } | Rule::Pairwise { .. },
+            Hearing::Fresh { opinions, repeat },
+        ) => opinions.of(&case.id, repeat, &grader.metric)?,
+        (rule, _) => rule.read(tool, case, output),
     };
     Ok(match grader.not {
         false => said,
@@ -137,6 +137,17 @@ fn ask(
             score: 1.0 - said.score,
             reason: said.reason,
         },
+    })
+}
+
+/// What was said when the report was made; it has been turned already where the opposite is demanded.
+fn stored(grader: &Grader, measures: &BTreeMap<String, Decimal>) -> Result<Said, String> {
+    let score = |name: &str| Some(measures.get(name)?.get());
+    let pass = score(&format!("{}.pass", grader.metric));
+    Ok(Said {
+        pass: pass.ok_or("what it said is not stored")? == 1.0,
+        score: score(&grader.metric).unwrap_or_default(),
+        reason: None,
     })
 }
 

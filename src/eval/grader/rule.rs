@@ -86,6 +86,8 @@ pub enum Rule {
     RougeL(Likeness),
     /// BLEU, as sacrebleu computes it for one sentence.
     Bleu(Likeness),
+    /// The cosine of its embedding and the other text's, by the suite's base.
+    Similar(Likeness),
     /// At most so many characters have to change.
     Levenshtein {
         /// The text.
@@ -93,6 +95,17 @@ pub enum Rule {
         value: Option<String>,
         /// How many.
         threshold: u64,
+    },
+    /// The suite's judge says that it meets this rubric.
+    LlmRubric {
+        /// The rubric.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
+    },
+    /// The suite's judge says that it is no worse than the answer that the suite compares with, in either order.
+    Pairwise {
+        /// What is better.
+        value: String,
     },
     /// A program says so: it is given JSON on its standard input and answers with `{"pass", "score", "reason"}`.
     Command {
@@ -138,14 +151,39 @@ pub enum Normalise {
 
 /// What a rule says to an answer.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Said {
-    pub(super) pass: bool,
+pub(in crate::eval) struct Said {
+    pub(in crate::eval) pass: bool,
     /// From 0 to 1.
-    pub(super) score: f64,
-    pub(super) reason: Option<String>,
+    pub(in crate::eval) score: f64,
+    pub(in crate::eval) reason: Option<String>,
+}
+
+/// What programs and judges answer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSaid {
+    pass: bool,
+    /// From 0 to 1; what `pass` says where it is absent.
+    score: Option<f64>,
+    reason: Option<String>,
 }
 
 impl Said {
+    /// Reads `{"pass", "score", "reason"}` and nothing else.
+    pub(in crate::eval) fn parse(answer: &[u8]) -> Result<Self, String> {
+        let raw: RawSaid = serde_json::from_slice(answer)
+            .map_err(|error| format!("its answer is not {{pass, score, reason}}: {error}"))?;
+        let score = raw.score.unwrap_or(f64::from(raw.pass));
+        match (0.0..=1.0).contains(&score) {
+            true => Ok(Self {
+                pass: raw.pass,
+                score,
+                reason: raw.reason,
+            }),
+            false => Err(format!("its score is {score}, outside 0 to 1")),
+        }
+    }
+
     pub(super) fn of(pass: bool) -> Self {
         Self {
             pass,
@@ -154,7 +192,7 @@ impl Said {
         }
     }
 
-    fn score(score: f64, least: Decimal) -> Self {
+    pub(super) fn score(score: f64, least: Decimal) -> Self {
         Self {
             pass: score >= least.get(),
             score,
@@ -177,12 +215,16 @@ impl Rule {
             | Self::StartsWith { value }
             | Self::Numeric { value, .. }
             | Self::Choice { value, .. }
-            | Self::Levenshtein { value, .. } => value.is_none(),
-            Self::SetF1(with) | Self::TokenF1(with) | Self::RougeL(with) | Self::Bleu(with) => {
-                with.value.is_none()
-            }
+            | Self::Levenshtein { value, .. }
+            | Self::LlmRubric { value } => value.is_none(),
+            Self::SetF1(with)
+            | Self::TokenF1(with)
+            | Self::RougeL(with)
+            | Self::Bleu(with)
+            | Self::Similar(with) => with.value.is_none(),
             Self::Contains { values, .. } => values.is_empty(),
             Self::Regex { .. }
+            | Self::Pairwise { .. }
             | Self::IsJson { .. }
             | Self::ContainsJson { .. }
             | Self::Command { .. }
@@ -199,8 +241,22 @@ impl Rule {
                 | Self::TokenF1(_)
                 | Self::RougeL(_)
                 | Self::Bleu(_)
+                | Self::Similar(_)
                 | Self::Levenshtein { .. }
+                | Self::LlmRubric { .. }
+                | Self::Pairwise { .. }
                 | Self::Command { .. }
+        )
+    }
+
+    /// Whether the answer alone decides, so that a stored one can be graded again.
+    pub(super) fn is_replayable(&self) -> bool {
+        !matches!(
+            self,
+            Self::Command { .. }
+                | Self::Similar(_)
+                | Self::LlmRubric { .. }
+                | Self::Pairwise { .. }
         )
     }
 
@@ -213,7 +269,8 @@ impl Rule {
         }
     }
 
-    /// What it says to a text; `tool` was made for it. Programs and measures are not asked here.
+    /// What it says to a text; `tool` was made for it. Programs, embeddings, judges and
+    /// measures are not asked here.
     pub(super) fn read(&self, tool: &Tool, case: &Case, output: &str) -> Said {
         let or_target = |value: &Option<String>| value.clone().unwrap_or(case.label.clone());
         match self {
@@ -270,15 +327,24 @@ impl Rule {
                     reason: None,
                 }
             }
-            Self::Command { .. } | Self::Latency { .. } | Self::Cost { .. } => Said::of(false),
+            Self::Command { .. }
+            | Self::Similar(_)
+            | Self::LlmRubric { .. }
+            | Self::Pairwise { .. }
+            | Self::Latency { .. }
+            | Self::Cost { .. } => Said::of(false),
         }
     }
 }
 
 impl Likeness {
+    /// The text that an answer to this case is compared with.
+    pub(super) fn other<'a>(&'a self, case: &'a Case) -> &'a str {
+        self.value.as_deref().unwrap_or(&case.label)
+    }
+
     fn ask(&self, score: fn(&str, &str) -> f64, case: &Case, output: &str) -> Said {
-        let other = self.value.as_ref().unwrap_or(&case.label);
-        Said::score(score(output, other), self.threshold)
+        Said::score(score(output, self.other(case)), self.threshold)
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Grader, Grades, Likeness, Marker, Normalise, Rule, overlap};
+use super::{Grader, Grades, Hearing, Likeness, Marker, Normalise, Opinions, Rule, overlap};
 use crate::document::Decimal;
-use crate::eval::Case;
+use crate::eval::{Answer, Case, Generation, Report, Settings, Subject, Suite, Task};
 
 fn decimal(value: f64) -> Decimal {
     Decimal::new(value).unwrap()
@@ -19,9 +19,16 @@ fn case(target: &str) -> Case {
     }
 }
 
+fn fresh(opinions: &Opinions) -> Hearing<'_> {
+    Hearing::Fresh {
+        opinions,
+        repeat: 0,
+    }
+}
+
 fn grade(graders: &[Grader], case: &Case, output: &str) -> Result<Grades, String> {
     let marker = Marker::new(graders)?;
-    marker.grade(case, output, &BTreeMap::new(), false)
+    marker.grade(case, output, &BTreeMap::new(), fresh(&Opinions::default()))
 }
 
 fn holds(rule: Rule, target: &str, output: &str) -> bool {
@@ -278,7 +285,7 @@ fn measures_are_demanded() {
     let graded = |measures: &[(&str, f64)]| {
         let pair = |(name, value): &(&str, f64)| ((*name).to_owned(), decimal(*value));
         let measures = measures.iter().map(pair).collect();
-        marker.grade(&case(""), "", &measures, false)
+        marker.grade(&case(""), "", &measures, fresh(&Opinions::default()))
     };
     assert!(graded(&[("latency_ms", 100.0)]).unwrap().passed);
     assert!(!graded(&[("latency_ms", 100.5)]).unwrap().passed);
@@ -311,16 +318,20 @@ fn a_program_grades_and_what_it_said_is_kept() {
     };
     let graders = [grader];
     let marker = Marker::new(&graders).unwrap();
-    let wrong = marker.grade(&asked, "no", &BTreeMap::new(), false).unwrap();
+    let wrong = marker
+        .grade(&asked, "no", &BTreeMap::new(), fresh(&Opinions::default()))
+        .unwrap();
     assert!(!wrong.passed);
     assert_eq!(wrong.scores["judged"].get(), 0.25);
     assert_eq!(wrong.notes["judged"], "no");
     // Read again without the program.
-    let again = marker.grade(&asked, "no", &wrong.scores, true).unwrap();
+    let again = marker
+        .grade(&asked, "no", &wrong.scores, Hearing::Stored)
+        .unwrap();
     assert_eq!((again.passed, &again.scores), (false, &wrong.scores));
     assert!(
         marker
-            .grade(&asked, "yes", &BTreeMap::new(), false)
+            .grade(&asked, "yes", &BTreeMap::new(), fresh(&Opinions::default()))
             .unwrap()
             .passed
     );
@@ -341,4 +352,88 @@ fn a_program_grades_and_what_it_said_is_kept() {
     };
     let error = grade(&[Grader::new("judged", absent)], &asked, "yes").unwrap_err();
     assert!(error.contains("cannot start /nowhere/grader"), "{error}");
+}
+
+#[test]
+fn embeddings_are_compared_by_their_cosine() {
+    let graders = vec![
+        Grader::new("near", Rule::Similar(likeness_to(None, 0.7))),
+        Grader {
+            not: true,
+            ..Grader::new("far", Rule::Similar(likeness_to(Some("rude"), 0.7)))
+        },
+    ];
+    let suite = |base: &[u8]| {
+        let task = Task::Generation(Generation {
+            settings: Settings::default(),
+            graders: graders.clone(),
+            repeats: 1,
+            embeddings: Some(crate::digest::Digest::of(base).into()),
+            judge: None,
+        });
+        let named = |id: &str| Case {
+            id: id.to_owned(),
+            ..case("polite")
+        };
+        let cases = ["a", "b", "c", "d"].map(named).to_vec();
+        Suite::of("tone".parse().unwrap(), task, cases).unwrap()
+    };
+    let (suite, other) = (suite(b"base"), suite(b"other base"));
+    assert_ne!(suite.id().unwrap(), other.id().unwrap());
+    assert_ne!(suite.content().unwrap(), other.content().unwrap());
+    let text = |text: &str| Answer::Label(text.to_owned());
+    let answers = [
+        text("kind"),
+        text("rude"),
+        Answer::Error("late".to_owned()),
+        text("long"),
+    ];
+    let mut opinions = Opinions::default();
+    let embed = |texts: &[&str]| {
+        // Each text once.
+        assert_eq!(texts, ["kind", "long", "polite", "rude"]);
+        let long = Err("it has 600 tokens; the base reads 512".to_owned());
+        Ok::<_, ()>(vec![
+            Ok(vec![4.0, 3.0]),
+            long,
+            Ok(vec![2.0, 0.0]),
+            Ok(vec![-1.0, 0.0]),
+        ])
+    };
+    opinions.compare(&suite, &answers, embed).unwrap();
+    let answers = answers.to_vec();
+    let report = Report::graded(&suite, subject(), Vec::new(), answers, &opinions).unwrap();
+    let measured = |case: usize, name: &str| report.cases[case].measures[name].get();
+    // 4/5 along the first axis; away from a text is as far as beside it.
+    assert_eq!((measured(0, "near"), measured(0, "near.pass")), (0.8, 1.0));
+    assert_eq!((measured(0, "far"), measured(0, "far.pass")), (1.0, 1.0));
+    assert_eq!((measured(1, "near"), measured(1, "far")), (0.0, 0.0));
+    let correct: Vec<bool> = report.cases.iter().map(|case| case.correct).collect();
+    assert_eq!(correct, [true, false, false, false]);
+    let why = report.cases[3].error.as_deref().unwrap();
+    assert!(
+        why.contains("grader near: the answer cannot be embedded: it has 600 tokens"),
+        "{why}"
+    );
+    // What was said is taken from the report: there is no base to ask.
+    assert_eq!(report.mismatches(&suite, &suite.id().unwrap()), []);
+    let mut forged = report.clone();
+    forged.cases[1].correct = true;
+    assert!(!forged.mismatches(&suite, &suite.id().unwrap()).is_empty());
+    // Without anybody to ask there is no verdict, and none is made up.
+    let unasked = Report::new(&suite, subject(), Vec::new(), vec![text("kind"); 4]).unwrap();
+    assert_eq!(unasked.metrics.errors, 4);
+}
+
+fn likeness_to(value: Option<&str>, threshold: f64) -> Likeness {
+    Likeness {
+        value: value.map(str::to_owned),
+        threshold: decimal(threshold),
+    }
+}
+
+fn subject() -> Subject {
+    Subject::Majority {
+        dataset: crate::digest::Digest::of(b"dataset").into(),
+    }
 }

@@ -61,6 +61,11 @@ impl Documents {
         }
     }
 
+    /// The passages, in their order.
+    pub fn passages(&self) -> &[String] {
+        &self.passages
+    }
+
     /// The digest of all texts and their names.
     pub fn digest(&self) -> Digest {
         self.digest

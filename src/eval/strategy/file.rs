@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{Documents, Retrieval, Shots, Strategy};
+use crate::base::BaseId;
 use crate::dataset::DatasetId;
 use crate::document::{Faults, Source};
 use crate::eval::error::EvalError;
@@ -19,8 +20,19 @@ pub struct StrategyFile {
     pub instruction: Option<String>,
     /// The examples that it is shown, with the dataset's name still to be looked up.
     pub examples: Option<WantedExamples>,
-    /// The passages that it is given, and how many of them.
-    pub documents: Option<(Documents, u32)>,
+    /// The passages that it is given, with the base's name still to be looked up.
+    pub documents: Option<WantedDocuments>,
+}
+
+/// Passages of a folder, found by BM25 or by the embeddings of a base that is known by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WantedDocuments {
+    /// The folder's texts.
+    pub documents: Documents,
+    /// How many passages.
+    pub k: u32,
+    /// `NAME` or `NAME@VERSION`; absent for BM25.
+    pub base: Option<String>,
 }
 
 /// Examples of a dataset that is known by name.
@@ -57,6 +69,7 @@ struct RawExamples {
 struct RawDocuments {
     folder: PathBuf,
     k: u32,
+    base: Option<String>,
 }
 
 impl StrategyFile {
@@ -65,8 +78,8 @@ impl StrategyFile {
         read(path).map_err(EvalError::Strategy)
     }
 
-    /// The strategy, once it is known which dataset is meant.
-    pub fn strategy(&self, dataset: Option<DatasetId>) -> Strategy {
+    /// The strategy, once it is known which dataset and which base are meant.
+    pub fn strategy(&self, dataset: Option<DatasetId>, base: Option<BaseId>) -> Strategy {
         Strategy {
             instruction: self.instruction.clone(),
             examples: self
@@ -78,9 +91,10 @@ impl StrategyFile {
                     k: wanted.k,
                     seed: wanted.seed,
                 }),
-            documents: self.documents.as_ref().map(|(documents, k)| Retrieval {
-                documents: documents.digest(),
-                k: *k,
+            documents: self.documents.as_ref().map(|wanted| Retrieval {
+                documents: wanted.documents.digest(),
+                k: wanted.k,
+                base,
             }),
         }
     }
@@ -116,7 +130,13 @@ fn read(path: &Path) -> Result<StrategyFile, Faults> {
     let mut documents = None;
     if let Some(wanted) = &raw.documents {
         match Documents::read(&dir.join(&wanted.folder)) {
-            Ok(found) => documents = Some((found, wanted.k)),
+            Ok(found) => {
+                documents = Some(WantedDocuments {
+                    documents: found,
+                    k: wanted.k,
+                    base: wanted.base.clone(),
+                });
+            }
             Err(why) => faults.push(source.fault("documents.folder", why)),
         }
     }

@@ -7,6 +7,7 @@
 
 mod documents;
 mod file;
+mod nearest;
 mod prompts;
 #[cfg(test)]
 mod tests;
@@ -16,9 +17,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use documents::Documents;
-pub use file::{StrategyFile, WantedExamples};
+pub use file::{StrategyFile, WantedDocuments, WantedExamples};
+pub use nearest::Vectors;
 pub use prompts::Prompting;
 
+use crate::base::BaseId;
 use crate::dataset::DatasetId;
 use crate::digest::Digest;
 
@@ -37,14 +40,15 @@ pub struct Strategy {
     pub documents: Option<Retrieval>,
 }
 
-/// Such as `told, 4-shot, with 3 passages`.
+/// Such as `told, 4-shot, with 3 passages by embeddings`.
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = self.instruction.as_ref().map(|_| "told".to_owned());
         let shown = self.examples.map(|shots| format!("{}-shot", shots.k));
-        let given = self
-            .documents
-            .map(|documents| format!("with {} passages", documents.k));
+        let given = self.documents.map(|documents| match documents.base {
+            None => format!("with {} passages", documents.k),
+            Some(_) => format!("with {} passages by embeddings", documents.k),
+        });
         let parts: Vec<String> = [told, shown, given].into_iter().flatten().collect();
         f.write_str(&parts.join(", "))
     }
@@ -62,7 +66,7 @@ pub struct Shots {
     pub seed: u64,
 }
 
-/// The passages of a folder that are most like the question, by BM25.
+/// The passages of a folder that are most like the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retrieval {
@@ -70,4 +74,7 @@ pub struct Retrieval {
     pub documents: Digest,
     /// How many.
     pub k: u32,
+    /// The base whose embeddings say what is like what; absent where BM25 does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseId>,
 }

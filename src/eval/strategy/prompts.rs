@@ -1,7 +1,7 @@
 //! Cases with more before them.
 
 use super::documents::Index;
-use super::{Documents, Strategy};
+use super::{Documents, Strategy, Vectors};
 use crate::dataset::{Example, Message, Role};
 use crate::digest::Hasher;
 use crate::eval::error::EvalError;
@@ -15,6 +15,8 @@ pub struct Prompting<'a> {
     pub rows: &'a [Example],
     /// The documents; none where no passages are given.
     pub documents: Option<&'a Documents>,
+    /// The embeddings of passages and questions; none where BM25 finds the passages.
+    pub vectors: Option<&'a Vectors>,
 }
 
 impl Prompting<'_> {
@@ -24,6 +26,7 @@ impl Prompting<'_> {
     /// it as text, with an empty line between the parts.
     pub fn apply(&self, suite: &Suite) -> Result<Suite, EvalError> {
         let refused = |why: &str| EvalError::NotAsked(why.to_owned());
+        suite.check_askable()?;
         if *suite.task() == Task::Classification {
             return Err(refused(
                 "a strategy asks for texts, and the suite is one of labels: make it `task: generation` with a `choice` grader",
@@ -38,7 +41,11 @@ impl Prompting<'_> {
             );
             return Err(refused(&why));
         }
-        let index = self.documents.map(Documents::index);
+        let by_vectors = self.strategy.documents.is_some_and(|by| by.base.is_some());
+        if by_vectors != self.vectors.is_some() {
+            return Err(refused("the passages are to be found in another way"));
+        }
+        let index = self.documents.filter(|_| !by_vectors).map(Documents::index);
         let cases = suite.cases().iter().map(|case| {
             let mut shots = order.iter().filter(|row| row.question() != question(case));
             let shots: Vec<&Example> = shots.by_ref().take(wanted).copied().collect();
@@ -75,8 +82,17 @@ impl Prompting<'_> {
     }
 
     fn passages(&self, index: Option<&Index<'_>>, question: &str) -> Option<String> {
-        let (index, wanted) = index.zip(self.strategy.documents.as_ref())?;
-        let found = index.like(question, wanted.k as usize);
+        let (documents, wanted) = self.documents.zip(self.strategy.documents.as_ref())?;
+        let k = wanted.k as usize;
+        let found: Vec<&str> = match (self.vectors, index) {
+            (Some(vectors), _) => {
+                let places = vectors.like(question, k).into_iter();
+                let passages = places.filter_map(|place| documents.passages().get(place));
+                passages.map(String::as_str).collect()
+            }
+            (None, Some(index)) => index.like(question, k),
+            (None, None) => Vec::new(),
+        };
         (!found.is_empty()).then(|| found.join("\n\n"))
     }
 

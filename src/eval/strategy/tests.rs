@@ -26,6 +26,8 @@ fn suite(messages: bool) -> Suite {
         },
         graders: vec![Grader::exact_match()],
         repeats: 1,
+        embeddings: None,
+        judge: None,
     });
     Suite::of("answers".parse().unwrap(), task, vec![case]).unwrap()
 }
@@ -64,6 +66,7 @@ fn asked(strategy: &Strategy, rows: &[Example], messages: bool) -> Result<Case, 
         strategy,
         rows,
         documents: None,
+        vectors: None,
     };
     prompting
         .apply(&suite(messages))
@@ -168,12 +171,14 @@ fn passages_come_in_the_order_of_bm25() {
         documents: Some(Retrieval {
             documents: documents.digest(),
             k: 1,
+            base: None,
         }),
     };
     let prompting = Prompting {
         strategy: &strategy,
         rows: &[],
         documents: Some(&documents),
+        vectors: None,
     };
     let case = prompting.apply(&suite(false)).unwrap().cases()[0].clone();
     assert_eq!(case.text, format!("{}\n\nwhere is my parcel", passages[4]));
@@ -181,5 +186,64 @@ fn passages_come_in_the_order_of_bm25() {
     assert_ne!(
         Documents::read(dir.path()).unwrap().digest(),
         documents.digest()
+    );
+}
+
+#[test]
+fn passages_come_in_the_order_of_the_cosine() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("a.md"),
+        "east\n\nnorth\n\nwest\n\nnorth-east",
+    )
+    .unwrap();
+    let documents = Documents::read(dir.path()).unwrap();
+    // The question lies 30° north of east.
+    let at = |degrees: f32| Ok(vec![degrees.to_radians().cos(), degrees.to_radians().sin()]);
+    let passages = vec![at(0.0), at(90.0), at(180.0), at(45.0)];
+    let vectors = Vectors::new(&documents, passages.clone(), &suite(false), vec![at(30.0)]);
+    let vectors = vectors.unwrap();
+    assert_eq!(vectors.like("where is my parcel", 4), [3, 0, 1, 2]);
+    assert_eq!(vectors.like("where is my parcel", 2), [3, 0]);
+    let strategy = |base: Option<&[u8]>| Strategy {
+        instruction: None,
+        examples: None,
+        documents: Some(Retrieval {
+            documents: documents.digest(),
+            k: 2,
+            base: base.map(|base| crate::digest::Digest::of(base).into()),
+        }),
+    };
+    let asked = |strategy: &Strategy| {
+        let prompting = Prompting {
+            strategy,
+            rows: &[],
+            documents: Some(&documents),
+            vectors: Some(&vectors),
+        };
+        let asked = prompting.apply(&suite(false));
+        asked.map(|suite| suite.cases()[0].text.clone())
+    };
+    let by_base = strategy(Some(b"base"));
+    assert_eq!(by_base.to_string(), "with 2 passages by embeddings");
+    assert_eq!(
+        asked(&by_base).unwrap(),
+        "north-east\n\neast\n\nwhere is my parcel"
+    );
+    // What the report would say and what was asked are the same.
+    assert!(asked(&strategy(None)).is_err());
+    let broken = vec![
+        at(0.0),
+        Err("it has 900 tokens".to_owned()),
+        at(1.0),
+        at(2.0),
+    ];
+    let error = Vectors::new(&documents, broken, &suite(false), vec![at(30.0)])
+        .err()
+        .unwrap();
+    let why = error.to_string();
+    assert!(
+        why.contains("the passage \"north\"… cannot be embedded: it has 900 tokens"),
+        "{why}"
     );
 }

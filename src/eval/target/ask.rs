@@ -88,14 +88,15 @@ impl TargetFile {
         subject: &Subject,
         about: &Circumstances<'_>,
     ) -> Result<Answered, EvalError> {
+        suite.check_askable()?;
         self.fits(suite)?;
         if let Some((path, bytes)) = &self.outputs {
-            let said = outputs::read(path, bytes, suite).map_err(EvalError::Target)?;
+            let said = outputs::read(path, bytes, suite, &self.cases).map_err(EvalError::Target)?;
             return Ok(Asking::recorded(self, said));
         }
         let settings = match suite.task() {
             Task::Generation(asked) => Some(&asked.settings),
-            Task::Classification => None,
+            Task::Classification | Task::Scored(_) => None,
         };
         let usual = Settings::default();
         let endpoint = Endpoint::of(self, settings.unwrap_or(&usual), about)?;
@@ -146,7 +147,7 @@ impl TargetFile {
             Task::Generation(_) if talks && *api == Api::Completions => {
                 "the suite has conversations: `api: chat` takes them, `api: completions` takes prompts"
             }
-            Task::Generation(_) => return Ok(()),
+            Task::Generation(_) | Task::Scored(_) => return Ok(()),
         };
         Err(EvalError::NotAsked(why.to_owned()))
     }

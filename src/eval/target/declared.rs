@@ -39,6 +39,19 @@ pub enum Target {
         /// The file's bytes.
         outputs: Digest,
     },
+    /// The log of another tool, which also scored the answers.
+    Log {
+        /// The tool.
+        tool: String,
+        /// Its version, where the log says it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+        /// The model, or the arm of a table, as the log calls it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+        /// The files' bytes.
+        files: Vec<Digest>,
+    },
 }
 
 /// The calls of OpenAI's interface that give texts.
@@ -68,8 +81,24 @@ impl Target {
             Self::Endpoint {
                 model, answers_as, ..
             } => Some(answers_as.as_ref().unwrap_or(model)),
-            Self::Command { .. } | Self::Outputs { .. } => None,
+            Self::Command { .. } | Self::Outputs { .. } | Self::Log { .. } => None,
         }
+    }
+
+    /// Whether another tool scored the answers, too.
+    pub fn is_log(&self) -> bool {
+        matches!(self, Self::Log { .. })
+    }
+}
+
+impl Target {
+    /// The same without what it costs, which changes no answer.
+    pub(in crate::eval) fn unpriced(&self) -> Self {
+        let mut target = self.clone();
+        if let Self::Endpoint { prices, .. } = &mut target {
+            *prices = None;
+        }
+        target
     }
 }
 
@@ -86,6 +115,21 @@ impl fmt::Display for Target {
             Self::Endpoint { url, model, .. } => write!(f, "model {model} at {url}"),
             Self::Command { argv } => write!(f, "program {}", argv.join(" ")),
             Self::Outputs { outputs } => write!(f, "recorded outputs {}", outputs.short()),
+            Self::Log {
+                tool,
+                version,
+                model,
+                files,
+            } => {
+                let words = [Some(tool), version.as_ref()].into_iter().flatten();
+                let words: Vec<&str> = words.map(String::as_str).collect();
+                let files: Vec<String> = files.iter().map(Digest::short).collect();
+                write!(f, "{} log {}", words.join(" "), files.join(" and "))?;
+                let model = model.iter();
+                model
+                    .into_iter()
+                    .try_for_each(|model| write!(f, " of {model}"))
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Target files as people write them: `target.yaml`, or the JSONL of recorded outputs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::declared::{Api, Prices, Target};
 use crate::digest::Digest;
 use crate::document::{Decimal, Fault, Faults, Source};
 use crate::eval::error::EvalError;
+use crate::eval::floor::Suites;
 use crate::fsio;
 
 /// What a target file says.
@@ -23,6 +25,8 @@ pub struct TargetFile {
     pub key: Option<String>,
     /// The file of recorded outputs and its bytes.
     pub(super) outputs: Option<(PathBuf, Vec<u8>)>,
+    /// The cases of all parts of the suite: recorded outputs of one part stand beside those of another.
+    pub(super) cases: BTreeSet<String>,
 }
 
 /// How a target is asked. None of it changes an answer.
@@ -136,6 +140,16 @@ const DECIDED: [&str; 10] = [
 ];
 
 impl TargetFile {
+    /// The same, to be asked a suite and its floor one after the other.
+    pub fn for_suites(self, suites: &Suites) -> Self {
+        let parts = suites.floor.iter().chain([&suites.suite]);
+        let cases = parts.flat_map(|part| part.cases());
+        Self {
+            cases: cases.map(|case| case.id.clone()).collect(),
+            ..self
+        }
+    }
+
     /// Reads `target.yaml`, or recorded outputs when the name ends in `.jsonl`. Every fault comes with file and line.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
         let read = match path.extension().is_some_and(|end| end == "jsonl") {
@@ -160,6 +174,7 @@ fn recorded(path: &Path) -> Result<TargetFile, Faults> {
         terms: Terms::default(),
         key: None,
         outputs: Some((path.to_owned(), bytes)),
+        cases: BTreeSet::new(),
     })
 }
 
@@ -195,6 +210,7 @@ fn parse(source: &Source) -> Result<TargetFile, Faults> {
         terms,
         key: raw.key.map(|key| key.env),
         outputs: None,
+        cases: BTreeSet::new(),
     })
 }
 

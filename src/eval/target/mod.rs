@@ -25,3 +25,4 @@ pub use answered::{Answered, Served};
 pub use ask::Circumstances;
 pub use declared::{Api, Prices, Target};
 pub use file::{Limits, TargetFile, Terms};
+pub(super) use outputs::recorded;

@@ -1,12 +1,13 @@
 //! Outputs that were recorded elsewhere, matched to a suite.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::answered::Said;
 use crate::document::{Fault, Faults};
+use crate::eval::report::Answer;
 use crate::eval::suite::Suite;
 
 /// After this many faults the rest is only counted.
@@ -29,8 +30,24 @@ struct Line {
     latency_ms: Option<f64>,
 }
 
-/// One for each answer that the suite asks for, in its order. Missing, unknown and doubled ids are faults.
-pub(super) fn read(path: &Path, bytes: &[u8], suite: &Suite) -> Result<Vec<Said>, Faults> {
+/// The recorded answers to a suite, in its order.
+pub(in crate::eval) fn recorded(
+    path: &Path,
+    bytes: &[u8],
+    suite: &Suite,
+) -> Result<Vec<Answer>, Faults> {
+    let said = read(path, bytes, suite, &BTreeSet::new())?;
+    Ok(said.iter().map(Said::answer).collect())
+}
+
+/// One for each answer that the suite asks for, in its order. Missing, unknown and doubled ids are faults; those of
+/// cases that stand `elsewhere` alone are passed over.
+pub(super) fn read(
+    path: &Path,
+    bytes: &[u8],
+    suite: &Suite,
+    elsewhere: &BTreeSet<String>,
+) -> Result<Vec<Said>, Faults> {
     let mut faults = Vec::new();
     let at = |line: Option<usize>, message: String| Fault {
         file: path.to_owned(),
@@ -61,6 +78,10 @@ pub(super) fn read(path: &Path, bytes: &[u8], suite: &Suite) -> Result<Vec<Said>
         };
         let place = places.get(&(line.id.as_str(), line.repeat));
         let Some(slot) = place.and_then(|place| found.get_mut(*place)) else {
+            let here = places.contains_key(&(line.id.as_str(), 0));
+            if !here && elsewhere.contains(&line.id) {
+                continue;
+            }
             faults.push(at(Some(number), unknown(&line, suite)));
             continue;
         };

@@ -132,6 +132,41 @@ fn a_plan_says_what_so_many_cases_can_decide() {
 }
 
 #[test]
+fn a_plan_can_take_the_discordance_from_earlier_decisions() {
+    let scene = Scene::new();
+    let env = &scene.project.env;
+    let auto = POLICY.replace("criteria:", "design: {discordance: auto}\ncriteria:");
+    env.write("gate.yaml", auto);
+    let plan = || {
+        env.run("gate plan --suite suite.yaml --format json")
+            .ok()
+            .json()
+    };
+    assert_eq!(plan()["discordance"], 0.1);
+    assert!(plan().get("decisions").is_none());
+    let old = scene.version("old", "row");
+    scene.report(&old, |index| index < 30);
+    // 6 and 30 of 300 cases differ.
+    for (name, wrong) in [("a", 27..33), ("b", 15..45)] {
+        let version = scene.version(name, "row");
+        scene.report(&version, |index| {
+            wrong.contains(&index) != (index < 30 && name == "a")
+        });
+        scene.check(&version, &format!("--against {old}"));
+    }
+    let plan = plan();
+    assert_eq!(plan["decisions"], 2);
+    assert_eq!(plan["discordance"], 36.0 / 600.0);
+    let told = env.run("gate plan --suite suite.yaml").ok().stdout;
+    assert!(
+        told.starts_with(
+            "300 cases, where the arms differ on 6 % of them, as in the last 2 decisions\n"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_first_version_is_judged_against_what_needs_no_training() {
     let scene = Scene::new();
     let version = scene.version("one", "row");

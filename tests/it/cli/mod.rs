@@ -7,10 +7,14 @@ mod doctor;
 mod eval;
 #[cfg(feature = "train")]
 mod export;
+pub(crate) mod floor;
 #[cfg(feature = "train")]
 mod full;
 mod gate;
+mod graders;
+mod import;
 mod init;
+mod judges;
 mod migration;
 pub(crate) mod model;
 mod pin;

@@ -1,9 +1,15 @@
-//! `retune eval`.
+//! `retune eval`, and what is done to suites.
+
+mod add_case;
+mod import;
 
 use std::path::{Path, PathBuf};
 
-use retune::eval::{BaselineKind, StrategyFile, Subject, Suite, Target, TargetFile};
-use retune::lifecycle::{self, Workspace};
+use retune::base::BaseId;
+use retune::dataset::DatasetId;
+use retune::eval::{BaselineKind, StrategyFile, Subject, Suite, Suites};
+use retune::eval::{Target, TargetFile};
+use retune::lifecycle::{self, FloorAnswers, Through, Workspace};
 use retune::name::{BaseName, DatasetName, SuiteName};
 use retune::reference::ModelRef;
 
@@ -28,6 +34,9 @@ Examples:
 A report is made once: the same subject on the same suite is not run again. A case that could
 not be answered stays in every number as wrong, and the gate counts it.
 
+The floor of a suite (`splits: {gate: …, floor: …}`) is asked too and has a report of its own;
+what a target or a model that draws misses there is asked again.
+
 A target is an OpenAI-compatible endpoint, a program, or recorded outputs; with --model or --run
 it is what serves that version. Calls that fail for now are made again by the same command.
 
@@ -36,8 +45,26 @@ Exit codes: 0 a report is there, 13 it is no evidence: answers are missing, more
 
 /// Have a version, or a baseline that needs no training, answer a suite.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    asked: Option<Asked>,
+}
+
+/// What is done to suites.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Take over cases, or the results of a run, from another tool
+    Import(import::Args),
+    /// Make an incident a case that every later version has to pass
+    AddCase(add_case::Args),
+}
+
+/// Who is to answer what.
+#[derive(Debug, clap::Args)]
+struct Asked {
     /// A suite file, or the name of a suite that was evaluated before
     #[arg(value_name = "SUITE")]
     suite: String,
@@ -67,44 +94,119 @@ pub(crate) struct Args {
     /// What is put before each question: instruction, examples of a training split, passages of documents
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     strategy: Option<PathBuf>,
+    /// How often a case of the suite's floor that is missed is asked again, where answers are drawn;
+    /// as the policy's `floor.confirm.repeats` says
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    confirm: u32,
     /// Say whether a report is there already, run nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
+    match (&args.verb, &args.asked) {
+        (Some(Verb::Import(args)), _) => import::run(args, session),
+        (Some(Verb::AddCase(args)), _) => add_case::run(args, session),
+        (None, Some(asked)) => evaluate(asked, session),
+        (None, None) => Err(Failure::usage("which suite? see `retune eval --help`")),
+    }
+}
+
+fn evaluate(args: &Asked, session: &Session<'_>) -> Result<Exit, Failure> {
     let workspace = session.workspace(args.dry_run)?;
-    let suite = suite(&workspace, &args.suite)?;
+    let suites = suites(&workspace, &args.suite)?;
     let file = args.target.as_deref().map(TargetFile::read).transpose()?;
+    let file = file.map(|file| file.for_suites(&suites));
     let subject = match &file {
         Some(file) if args.model.is_none() && args.run.is_none() => Subject::Target {
             target: Box::new(file.target.clone()),
         },
         _ => subject(args, &workspace)?,
     };
-    let (subject, asked) = match &args.strategy {
-        None => (subject, suite.clone()),
-        Some(path) => prompted(&workspace, &suite, subject, file.as_ref(), path)?,
+    let asking = Asking {
+        workspace: &workspace,
+        subject,
+        strategy: args
+            .strategy
+            .as_deref()
+            .map(|path| strategy(&workspace, file.as_ref(), path))
+            .transpose()?,
+        file,
     };
-    let Some(file) = &file else {
-        let evaluation = lifecycle::evaluate_asking(&workspace, &suite, &asked, &subject)?;
-        return Ok(told(session, &Evaluated::new(&suite, &evaluation)));
+    let evaluated = Evaluated::new(&suites.suite, &asking.ask(&suites.suite)?);
+    let Some(floor) = &suites.floor else {
+        return Ok(told(session, &evaluated));
     };
-    let about = session.circumstances();
-    let through = lifecycle::evaluate_through(&workspace, &suite, &asked, &subject, file, &about)?;
-    Ok(told(session, &Evaluated::through(&suite, &through)))
+    let answers = match asking.answers_differ(floor) {
+        true => lifecycle::ask_floor(floor, args.confirm, |suite| asking.ask(suite))?,
+        false => FloorAnswers {
+            first: asking.ask(floor)?,
+            again: None,
+        },
+    };
+    Ok(told(session, &evaluated.with_floor(floor, &answers)))
 }
 
-/// The subject asked by a strategy, and the suite as that asks for it.
-fn prompted(
+/// Who is asked, and how.
+struct Asking<'a> {
+    workspace: &'a Workspace<'a>,
+    subject: Subject,
+    file: Option<TargetFile>,
+    strategy: Option<Strategy>,
+}
+
+/// What is put before the questions.
+struct Strategy {
+    file: StrategyFile,
+    /// Where its examples come from.
+    dataset: Option<DatasetId>,
+    /// What finds its passages.
+    finder: Option<BaseId>,
+}
+
+impl Asking<'_> {
+    fn ask(&self, suite: &Suite) -> Result<Through, Failure> {
+        let (subject, asked) = match &self.strategy {
+            None => (self.subject.clone(), suite.clone()),
+            Some(strategy) => {
+                let (dataset, finder) = (strategy.dataset, strategy.finder);
+                let (strategy, asked) =
+                    lifecycle::prompted(self.workspace, suite, &strategy.file, dataset, finder)?;
+                let by = Box::new(self.subject.clone());
+                (Subject::Prompted { by, strategy }, asked)
+            }
+        };
+        let Some(file) = &self.file else {
+            return Ok(lifecycle::evaluate_asking(self.workspace, suite, &asked, &subject)?.into());
+        };
+        Ok(lifecycle::evaluate_through(
+            self.workspace,
+            suite,
+            &asked,
+            &subject,
+            file,
+        )?)
+    }
+
+    /// Whether asking again can give another answer: recorded outputs and greedy models on this machine say the same.
+    fn answers_differ(&self, floor: &Suite) -> bool {
+        match &self.file {
+            Some(file) => !is_recorded(file),
+            None => lifecycle::draws(floor),
+        }
+    }
+}
+
+fn is_recorded(file: &TargetFile) -> bool {
+    matches!(file.target, Target::Outputs { .. })
+}
+
+fn strategy(
     workspace: &Workspace<'_>,
-    suite: &Suite,
-    by: Subject,
-    file: Option<&TargetFile>,
+    target: Option<&TargetFile>,
     path: &Path,
-) -> Result<(Subject, Suite), Failure> {
-    let recorded = |target: &Target| matches!(target, Target::Outputs { .. });
-    if file.is_some_and(|file| recorded(&file.target)) {
+) -> Result<Strategy, Failure> {
+    if target.is_some_and(is_recorded) {
         return Err(Failure::usage(
             "recorded outputs were asked for already: leave --strategy out",
         ));
@@ -112,9 +214,15 @@ fn prompted(
     let file = StrategyFile::read(path)?;
     let examples = file.examples.as_ref();
     let dataset = examples.map(|examples| named_dataset(workspace, &examples.dataset));
-    let (strategy, asked) = lifecycle::prompted(workspace, suite, &file, dataset.transpose()?)?;
-    let by = Box::new(by);
-    Ok((Subject::Prompted { by, strategy }, asked))
+    let finder = file
+        .documents
+        .as_ref()
+        .and_then(|wanted| wanted.base.as_deref());
+    Ok(Strategy {
+        dataset: dataset.transpose()?,
+        finder: finder.map(|name| named_base(workspace, name)).transpose()?,
+        file,
+    })
 }
 
 /// A report that is no evidence is shown, and is no success.
@@ -126,11 +234,11 @@ fn told(session: &Session<'_>, evaluated: &Evaluated) -> Exit {
     }
 }
 
-/// The suite in a file, or the recorded one of this name.
-pub(crate) fn suite(workspace: &Workspace<'_>, text: &str) -> Result<Suite, Failure> {
+/// The suite in a file, or the recorded one of this name; with its floor.
+pub(crate) fn suites(workspace: &Workspace<'_>, text: &str) -> Result<Suites, Failure> {
     let path = Path::new(text);
     if path.is_file() || text.ends_with(".yaml") || text.ends_with(".yml") {
-        return Ok(Suite::read(path)?);
+        return Ok(Suites::read(path)?);
     }
     let tenant = workspace.tenant();
     let (name, version) = named::<SuiteName>(text)?;
@@ -138,10 +246,10 @@ pub(crate) fn suite(workspace: &Workspace<'_>, text: &str) -> Result<Suite, Fail
         Some(version) => tenant.suites().find(&name, version)?,
         None => tenant.suites().newest(&name)?,
     };
-    Ok(Suite::load(&workspace.store, &record.id.into())?)
+    Ok(lifecycle::recorded_suites(workspace, &record.id.into())?)
 }
 
-fn subject(args: &Args, workspace: &Workspace<'_>) -> Result<Subject, Failure> {
+fn subject(args: &Asked, workspace: &Workspace<'_>) -> Result<Subject, Failure> {
     if let Some(reference) = &args.model {
         let version = workspace.tenant_of(reference)?.resolve(reference)?;
         return Ok(match args.baseline {
@@ -173,7 +281,7 @@ fn subject(args: &Args, workspace: &Workspace<'_>) -> Result<Subject, Failure> {
     }
 }
 
-fn dataset(args: &Args, workspace: &Workspace<'_>) -> Result<retune::dataset::DatasetId, Failure> {
+fn dataset(args: &Asked, workspace: &Workspace<'_>) -> Result<DatasetId, Failure> {
     let Some(text) = &args.dataset else {
         return Err(Failure::usage(
             "which dataset? say --dataset NAME or --model REF",
@@ -182,10 +290,7 @@ fn dataset(args: &Args, workspace: &Workspace<'_>) -> Result<retune::dataset::Da
     named_dataset(workspace, text)
 }
 
-fn named_dataset(
-    workspace: &Workspace<'_>,
-    text: &str,
-) -> Result<retune::dataset::DatasetId, Failure> {
+fn named_dataset(workspace: &Workspace<'_>, text: &str) -> Result<DatasetId, Failure> {
     let tenant = workspace.tenant();
     let (name, version) = named::<DatasetName>(text)?;
     let record = match version {
@@ -195,10 +300,14 @@ fn named_dataset(
     Ok(record.id.into())
 }
 
-fn base(args: &Args, workspace: &Workspace<'_>) -> Result<retune::base::BaseId, Failure> {
+fn base(args: &Asked, workspace: &Workspace<'_>) -> Result<BaseId, Failure> {
     let Some(text) = &args.base else {
         return Err(Failure::usage("which base? say --base NAME or --model REF"));
     };
+    named_base(workspace, text)
+}
+
+fn named_base(workspace: &Workspace<'_>, text: &str) -> Result<BaseId, Failure> {
     let tenant = workspace.tenant();
     let (name, version) = named::<BaseName>(text)?;
     let record = match version {

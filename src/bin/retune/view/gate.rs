@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use anstyle::Style;
 use retune::document::Decimal;
 use retune::gate::{
-    Comparison, Criterion, Evidence, EvidenceId, Judged as Arm, Kind, Occasion, Odds, Plan,
-    PlannedCriterion, PlannedSlices, Policy, Promise, Rule, Severity, SliceResult, Verdict, Waiver,
+    Comparison, Criterion, Evidence, EvidenceId, FloorResult, Judged as Arm, Kind, Occasion, Odds,
+    Plan, PlannedCriterion, PlannedSlices, Policy, Promise, Rule, Severity, SliceResult, Trust,
+    Verdict, Waiver,
 };
 use retune::progress::grouped;
 use serde::Serialize;
@@ -110,9 +111,13 @@ impl Judged {
     pub(super) fn asks(&self, comparison: &Comparison) -> String {
         let limit = comparison.margin.map_or(0.0, Decimal::get);
         let words = rule(comparison.kind, comparison.rule, limit);
-        match comparison.rule {
+        let asks = match comparison.rule {
             Rule::Absolute | Rule::MustPass | Rule::Report => words,
             _ => format!("{words} {}", self.against(comparison)),
+        };
+        match &comparison.judge {
+            Some(judge) => format!("{asks}, by a judge of kappa {:.2}", judge.kappa.get()),
+            None => asks,
         }
     }
 
@@ -133,6 +138,9 @@ impl Judged {
             writeln!(out, "    {levels}")?;
         }
         writeln!(out, "    {}", self.interval(comparison))?;
+        if let Some(judge) = &comparison.judge {
+            writeln!(out, "    judge       {}", trusted(judge))?;
+        }
         writeln!(
             out,
             "    cases       {} improved, {} regressed, {} the same",
@@ -165,6 +173,19 @@ impl Judged {
         text
     }
 
+    /// The floor, where it was judged.
+    pub(super) fn floor(&self) -> Option<&FloorResult> {
+        let judged = self.content.verdict != Verdict::Invalid;
+        self.content.floor.as_ref().filter(|_| judged)
+    }
+
+    fn floored(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Some(floor) = self.floor() else {
+            return Ok(());
+        };
+        writeln!(out, "\n  floor       {}", passed(floor))
+    }
+
     fn sliced(&self, out: &mut dyn Write) -> io::Result<()> {
         let slices = &self.content.slices;
         if slices.is_empty() {
@@ -179,6 +200,20 @@ impl Judged {
             slices.len() - untested
         )
     }
+}
+
+/// How many cases of a floor were passed, in words.
+pub(super) fn passed(floor: &FloorResult) -> String {
+    let failed = floor.missed.iter().filter(|missed| missed.fails).count() as u64;
+    let unsteady = floor.missed.len() as u64 - failed;
+    let mut text = format!("{} cases, {} failed", grouped(floor.cases), grouped(failed));
+    if unsteady > 0 {
+        text.push_str(&format!(
+            ", {} passed only when asked again",
+            grouped(unsteady)
+        ));
+    }
+    text
 }
 
 /// How the numbers of a comparison are written.
@@ -231,6 +266,18 @@ impl Scale {
     }
 }
 
+/// What a judge's verdicts are worth.
+fn trusted(judge: &Trust) -> String {
+    format!(
+        "kappa {:.2} on {} calibration cases, sensitivity {:.2}, specificity {:.2}; shows {:.2} of a difference at least",
+        judge.kappa.get(),
+        grouped(judge.n),
+        judge.sensitivity.get(),
+        judge.specificity.get(),
+        judge.factor.get()
+    )
+}
+
 /// How both arms do, where that is known.
 pub(super) fn levels(comparison: &Comparison) -> Option<String> {
     let numbers = &comparison.numbers;
@@ -278,6 +325,7 @@ impl View for Judged {
             self.compared(comparison, out)?;
         }
         self.sliced(out)?;
+        self.floored(out)?;
         if !content.reasons.is_empty() {
             writeln!(out)?;
         }
@@ -381,6 +429,9 @@ fn points(share: f64) -> String {
 pub(crate) struct Planned {
     cases: u64,
     discordance: f64,
+    /// From how many decisions on the suite the discordance is taken; absent where it is assumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decisions: Option<usize>,
     alpha: f64,
     power: f64,
     criteria: Vec<Planning>,
@@ -425,7 +476,7 @@ struct Planning {
 }
 
 impl Planned {
-    pub(crate) fn new(policy: &Policy, plan: &Plan) -> Self {
+    pub(crate) fn new(policy: &Policy, plan: &Plan, decisions: Option<usize>) -> Self {
         let design = policy.design();
         let version =
             |of: &PlannedCriterion| Planning::new(of, "the version before".to_owned(), plan.cases);
@@ -436,6 +487,7 @@ impl Planned {
         Self {
             cases: plan.cases,
             discordance: design.discordance.get(),
+            decisions,
             alpha: plan.alpha,
             power: design.power.get(),
             criteria: plan.criteria.iter().map(version).collect(),
@@ -542,9 +594,15 @@ impl View for Planned {
     fn human(&self, out: &mut dyn Write) -> io::Result<()> {
         let cases = styled(BOLD, format!("{} cases", grouped(self.cases)));
         let discordance = 100.0 * self.discordance;
+        let seen = match self.decisions {
+            None => String::new(),
+            Some(1) => ", as in the last decision".to_owned(),
+            Some(decisions) => format!(", as in the last {decisions} decisions"),
+        };
         writeln!(
             out,
-            "{cases}, where the arms differ on {discordance:.0} % of them"
+            "{cases}, where the arms differ on {} % of them{seen}",
+            trimmed(discordance)
         )?;
         self.criteria
             .iter()

@@ -6,6 +6,8 @@ pub(crate) mod deadline;
 pub(crate) mod difference;
 pub(crate) mod doctor;
 pub(crate) mod eval;
+pub(crate) mod eval_case;
+pub(crate) mod eval_import;
 pub(crate) mod gate;
 pub(crate) mod gate_report;
 pub(crate) mod hook;

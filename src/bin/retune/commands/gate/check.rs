@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use retune::eval::{BaselineKind, SuiteId};
+use retune::eval::{BaselineKind, Suites};
 use retune::gate::{OnInconclusive, Policy, Verdict};
 use retune::lifecycle::{self, Baseline, JudgeError, PolicyError, Workspace};
 use retune::reference::{ModelRef, ParseReferenceError, Selector};
@@ -12,7 +12,7 @@ use retune::registry::Version;
 
 use super::exit_of;
 use super::report::ReportArgs;
-use crate::commands::eval::suite;
+use crate::commands::eval::suites;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     let tenant = workspace.tenant_of(&args.candidate)?;
     let policy = policy(args, &workspace)?;
     let lenient = lenient(args, &policy)?;
-    let suite = suite_id(args, &policy, &workspace)?;
+    let suites = suites_of(args, &policy, &workspace)?;
     let candidate = tenant.resolve(&args.candidate)?;
     let baselines = args
         .against
@@ -106,7 +106,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
         .map(|against| baseline(against, args, &workspace))
         .collect::<Result<Vec<_>, _>>()?;
     let checked = lifecycle::judge(
-        &workspace, &policy, &suite, &candidate, &baselines, args.look,
+        &workspace, &policy, &suites, &candidate, &baselines, args.look,
     )
     .map_err(|error| missing(error, args, &candidate))?;
     let verdict = checked.evidence.verdict;
@@ -175,10 +175,10 @@ fn lenient(args: &Args, policy: &Policy) -> Result<bool, Failure> {
     }
 }
 
-fn suite_id(args: &Args, policy: &Policy, workspace: &Workspace<'_>) -> Result<SuiteId, Failure> {
+fn suites_of(args: &Args, policy: &Policy, workspace: &Workspace<'_>) -> Result<Suites, Failure> {
     match (&args.suite, policy.suite()) {
-        (Some(text), _) => Ok(suite(workspace, text)?.id()?),
-        (None, Some(fixed)) => Ok(fixed),
+        (Some(text), _) => suites(workspace, text),
+        (None, Some(fixed)) => Ok(lifecycle::recorded_suites(workspace, &fixed)?),
         (None, None) => Err(Failure::usage("which suite? say --suite FILE")
             .hint("or fix it in the policy: `suite: NAME@sha256:…`")),
     }

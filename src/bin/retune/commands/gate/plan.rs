@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use retune::eval::Suite;
 use retune::gate::{self, Occasion, Policy};
+use retune::lifecycle;
 use retune::pin::GATE_FILE;
 
-use crate::commands::eval::suite;
+use crate::commands::eval::suites;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -50,20 +51,29 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
         Some(path) => Policy::read(path)?,
         None => Policy::read(&session.root().join(GATE_FILE))?,
     };
+    let (mut policy, mut seen) = (policy, None);
     let (cases, slices) = match &args.suite {
         Some(text) => {
-            let suite = suite(&session.workspace(true)?, text)?;
+            let workspace = session.workspace(true)?;
+            let suite = suites(&workspace, text)?.suite;
+            if policy.design().discordance_auto {
+                seen = lifecycle::seen_discordance(&workspace, &suite)?;
+            }
             (suite.cases().len() as u64, slices(&policy, &suite))
         }
         None => (args.cases.unwrap_or_default(), args.slices.unwrap_or(1)),
     };
+    if let Some((discordance, _)) = seen {
+        policy = policy.with_discordance(discordance);
+    }
     let occasion = Occasion {
         look: args.look,
         decision: args.decision,
     };
     let plan =
         gate::plan(&policy, cases, occasion, slices).map_err(|e| Failure::usage(e.to_string()))?;
-    let planned = Planned::new(&policy, &plan);
+    let decisions = seen.map(|(_, decisions)| decisions);
+    let planned = Planned::new(&policy, &plan, decisions);
     session.ui.emit(&planned);
     Ok(if planned.reachable() {
         Exit::Done

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use retune::eval::Suite;
+use retune::eval::{Located, Suite};
 use retune::fsio;
-use retune::gate::{self, Policy};
+use retune::gate::{self, Policy, Verdict};
 use retune::lifecycle::Workspace;
 
 use crate::exit::Exit;
@@ -51,6 +51,7 @@ impl ReportArgs {
         let (Some(kind), Some(output)) = (self.report, &self.output) else {
             return Ok(());
         };
+        let located = suite.map(Suite::locate).transpose()?;
         let page = Page {
             judged,
             // Whoever sees which cases of a shared suite failed can tune to them, so its reports have counts only.
@@ -58,7 +59,15 @@ impl ReportArgs {
                 Some(_) => None,
                 None => Some(gate::changed(&workspace.store, judged.evidence())?),
             },
-            lines: suite.map(|file| lines(file, workspace)).transpose()?,
+            missed: match judged.evidence().verdict {
+                Verdict::Invalid => Vec::new(),
+                _ => gate::missed_cases(&workspace.store, judged.evidence())?,
+            },
+            floor_lines: located.as_ref().and_then(|located| {
+                let floor = located.floor.as_ref()?;
+                Some(lines(floor, workspace))
+            }),
+            lines: located.as_ref().map(|located| lines(located, workspace)),
         };
         let text = match kind {
             ReportKind::Json => ui::document(judged),
@@ -73,13 +82,12 @@ impl ReportArgs {
 }
 
 /// Where the cases stand, as paths from the project's directory where they are inside it.
-fn lines(file: &Path, workspace: &Workspace<'_>) -> Result<Lines, Failure> {
-    let located = Suite::locate(file)?;
+fn lines(located: &Located, workspace: &Workspace<'_>) -> Lines {
     let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let (root, cases) = (absolute(&workspace.root), absolute(&located.file));
     let inside = cases.strip_prefix(&root).map(Path::to_owned);
-    Ok(Lines {
+    Lines {
         file: inside.unwrap_or(cases),
-        of: located.lines,
-    })
+        of: located.lines.clone(),
+    }
 }

@@ -1,11 +1,11 @@
 //! One HTML page that needs nothing else: no script, no font, no request.
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
-use retune::gate::{Change, Changed, Comparison, Severity, SliceResult, Verdict};
+use retune::gate::{Change, Changed, Comparison, MissedCase, Severity, SliceResult, Verdict};
 use retune::progress::grouped;
 use serde::Serialize;
 
-use super::super::gate::{Judged, Scale, levels, name};
+use super::super::gate::{Judged, Scale, levels, name, passed};
 use super::Page;
 
 const TEMPLATE: &str = include_str!("../../../../../templates/gate-report.html");
@@ -39,6 +39,7 @@ struct Content {
     slices: Vec<Slice>,
     slices_tested: usize,
     slices_untested: usize,
+    floor: Option<Floor>,
     sealed: bool,
     sides: Vec<Side>,
     sources: Vec<(&'static str, String)>,
@@ -102,6 +103,22 @@ struct Slice {
 }
 
 #[derive(Serialize)]
+struct Floor {
+    passed: String,
+    cases: Vec<FloorCase>,
+    more: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FloorCase {
+    verdict: &'static str,
+    tone: &'static str,
+    again: Option<String>,
+    #[serde(flatten)]
+    case: MissedCase,
+}
+
+#[derive(Serialize)]
 struct Side {
     title: &'static str,
     tone: &'static str,
@@ -150,6 +167,7 @@ impl Content {
             slices: slices(&content.slices),
             slices_tested: content.slices.len() - untested,
             slices_untested: untested,
+            floor: floor(page),
             sealed: page.changed.is_none(),
             sides: sides(page),
             sources: sources(judged),
@@ -264,6 +282,8 @@ fn slices(results: &[SliceResult]) -> Vec<Slice> {
             improved_width: width(slice.improved, slice),
             regressed_width: width(slice.regressed, slice),
             p: match slice.adjusted_p {
+                // Zeros alone would say that it is impossible.
+                Some(p) if p.get() < 0.0005 => "< 0.001".to_owned(),
                 Some(p) => format!("{:.3}", p.get()),
                 None => "–".to_owned(),
             },
@@ -279,6 +299,31 @@ fn slices(results: &[SliceResult]) -> Vec<Slice> {
             },
         })
         .collect()
+}
+
+fn floor(page: &Page<'_>) -> Option<Floor> {
+    let floor = page.judged.floor()?;
+    let shown = page.missed.iter().take(SHOWN);
+    let of = |case: &MissedCase| FloorCase {
+        verdict: match case.missed.fails {
+            true => "fails",
+            false => "passed when asked again",
+        },
+        tone: match case.missed.fails {
+            true => "bad",
+            false => "doubt",
+        },
+        again: (case.missed.asked > 0).then(|| {
+            let (asked, wrong) = (case.missed.asked, case.missed.wrong);
+            format!("{wrong} of {asked} answers wrong")
+        }),
+        case: case.clone(),
+    };
+    Some(Floor {
+        passed: passed(floor),
+        cases: shown.map(of).collect(),
+        more: (page.missed.len() > SHOWN).then(|| grouped((page.missed.len() - SHOWN) as u64)),
+    })
 }
 
 fn sides(page: &Page<'_>) -> Vec<Side> {
@@ -321,6 +366,13 @@ fn sources(judged: &Judged) -> Vec<(&'static str, String)> {
             "report of the anchor",
             format!("{} ({})", arm.report, name(arm)),
         ));
+    }
+    if let Some(floor) = &content.floor {
+        rows.push(("floor", floor.suite.to_string()));
+        rows.push(("report on the floor", floor.report.to_string()));
+        if let Some(again) = floor.again {
+            rows.push(("report on what was asked again", again.to_string()));
+        }
     }
     if let Some(look) = content.look {
         rows.push(("look", look.to_string()));

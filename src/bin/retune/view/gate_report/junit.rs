@@ -5,7 +5,7 @@ use retune::gate::{Comparison, Severity, Verdict};
 use super::super::gate::Judged;
 use super::Page;
 
-/// One test suite with a test case per criterion and slice, and one for the validity of the inputs.
+/// One test suite with a test case per criterion, slice and missed case of the floor, and one for the validity of the inputs.
 pub(crate) fn junit(page: &Page<'_>) -> String {
     let content = &page.judged.content;
     let mut cases = vec![validity(page)];
@@ -25,6 +25,7 @@ pub(crate) fn junit(page: &Page<'_>) -> String {
             }
         }
     }));
+    cases.extend(floor(page));
     let count = |tag: &str| cases.iter().filter(|case| case.contains(tag)).count();
     let totals = format!(
         "tests=\"{}\" failures=\"{}\" errors=\"{}\"",
@@ -40,6 +41,29 @@ pub(crate) fn junit(page: &Page<'_>) -> String {
         escape(&name),
         cases.concat()
     )
+}
+
+/// One test case for each case of the floor that was missed, and one for all the others.
+fn floor(page: &Page<'_>) -> Vec<String> {
+    let Some(floor) = page.judged.floor() else {
+        return Vec::new();
+    };
+    let passed = floor.cases - floor.missed.len() as u64;
+    let mut cases = vec![case(
+        "floor",
+        &format!("{passed} cases passed at once"),
+        None,
+    )];
+    cases.extend(page.missed.iter().map(|of| {
+        let text = format!("expected {}, got {}", of.expected, of.candidate);
+        let outcome = match (of.missed.fails, &page.judged.waiver) {
+            (true, None) => Some(("failure", "FLOOR", text.as_str())),
+            (true, Some(_)) => Some(("skipped", "", "waived")),
+            (false, _) => None,
+        };
+        case("floor", &of.missed.id, outcome)
+    }));
+    cases
 }
 
 fn validity(page: &Page<'_>) -> String {

@@ -2,7 +2,7 @@
 
 use retune::gate::{Change, Changed, Comparison, Severity};
 
-use super::super::gate::{Judged, Scale};
+use super::super::gate::{Judged, Scale, passed};
 use super::Page;
 
 /// How many cases are listed each way; a comment has little room.
@@ -37,6 +37,7 @@ pub(crate) fn markdown(page: &Page<'_>) -> String {
     }
     text.push_str(&criteria(page));
     text.push_str(&slices(page));
+    text.push_str(&floor(page));
     for (change, title) in [
         (Change::Regressed, "Regressed"),
         (Change::Improved, "Improved"),
@@ -119,6 +120,32 @@ fn slices(page: &Page<'_>) -> String {
             slice.regressed,
             slice.n
         ));
+    }
+    text.push('\n');
+    text
+}
+
+fn floor(page: &Page<'_>) -> String {
+    let Some(floor) = page.judged.floor() else {
+        return String::new();
+    };
+    let mut text = format!("**Floor**: {}.\n\n", passed(floor));
+    let failed = page.failed();
+    if failed.is_empty() {
+        return text;
+    }
+    text.push_str("| case | text | expected | now |\n|---|---|---|---|\n");
+    for case in failed.iter().take(SHOWN) {
+        text.push_str(&format!(
+            "| {} | {} | {} | {} |\n",
+            escape(&case.missed.id),
+            escape(&shortened(&case.text)),
+            escape(&shortened(&case.expected)),
+            escape(&shortened(&case.candidate))
+        ));
+    }
+    if failed.len() > SHOWN {
+        text.push_str(&format!("\nand {} more\n", failed.len() - SHOWN));
     }
     text.push('\n');
     text

@@ -10,7 +10,7 @@ mod sarif;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use retune::gate::{Change, Changed};
+use retune::gate::{Change, Changed, MissedCase};
 
 use super::gate::Judged;
 
@@ -25,8 +25,12 @@ pub(crate) struct Page<'a> {
     pub(crate) judged: &'a Judged,
     /// The cases that changed; `None` where the suite's cases are not to be shown.
     pub(crate) changed: Option<Vec<Changed>>,
+    /// The cases of the floor that were not passed at once. They are never sealed: everybody is to pass them.
+    pub(crate) missed: Vec<MissedCase>,
     /// Where the cases stand, where a suite file was given.
     pub(crate) lines: Option<Lines>,
+    /// Where the cases of the floor stand.
+    pub(crate) floor_lines: Option<Lines>,
 }
 
 /// Where cases stand.
@@ -42,6 +46,14 @@ impl Page<'_> {
     fn cases(&self, change: Change) -> Vec<&Changed> {
         let all = self.changed.iter().flatten();
         all.filter(|case| case.change == change).collect()
+    }
+
+    /// The cases of the floor that fail.
+    fn failed(&self) -> Vec<&MissedCase> {
+        self.missed
+            .iter()
+            .filter(|case| case.missed.fails)
+            .collect()
     }
 
     /// The word at the top: the verdict, or WAIVED.

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use retune::gate::{Change, Changed, Verdict};
+use retune::gate::{Change, Changed, MissedCase, Verdict};
 use serde_json::{Value, json};
 
 use super::{Lines, Page};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
-/// A result for every regressed case and every reason of the verdict.
+/// A result for every regressed case, every failed case of the floor and every reason of the verdict.
 pub(crate) fn sarif(page: &Page<'_>) -> Result<String, String> {
     let content = &page.judged.content;
     let stops = content.verdict != Verdict::Pass && page.judged.waiver.is_none();
@@ -19,6 +19,11 @@ pub(crate) fn sarif(page: &Page<'_>) -> Result<String, String> {
         .into_iter()
         .map(|case| regressed(page, case, level))
         .collect();
+    results.extend(
+        page.failed()
+            .into_iter()
+            .map(|case| failed(page, case, level)),
+    );
     for reason in &content.reasons {
         let level = match reason.code.verdict() {
             Some(_) => level,
@@ -45,6 +50,10 @@ pub(crate) fn sarif(page: &Page<'_>) -> Result<String, String> {
                     {
                         "id": "gate/regressed-case",
                         "shortDescription": {"text": "The baseline has this case right and the candidate has it wrong."},
+                    },
+                    {
+                        "id": "gate/floor-case",
+                        "shortDescription": {"text": "Every version has to pass this case, and the candidate does not."},
                     },
                     {
                         "id": "gate/reason",
@@ -75,16 +84,38 @@ fn regressed(page: &Page<'_>, case: &Changed, level: &str) -> Value {
         page.candidate(),
         case.candidate
     );
+    about_case(
+        "gate/regressed-case",
+        level,
+        &text,
+        &case.id,
+        page.lines.as_ref(),
+    )
+}
+
+fn failed(page: &Page<'_>, case: &MissedCase, level: &str) -> Value {
+    let (id, candidate) = (&case.missed.id, page.candidate());
+    let text = format!(
+        "floor case {id}: expected {}, {candidate} says {}",
+        case.expected, case.candidate
+    );
+    about_case(
+        "gate/floor-case",
+        level,
+        &text,
+        id,
+        page.floor_lines.as_ref(),
+    )
+}
+
+fn about_case(rule: &str, level: &str, text: &str, id: &str, lines: Option<&Lines>) -> Value {
     let mut result = json!({
-        "ruleId": "gate/regressed-case",
+        "ruleId": rule,
         "level": level,
         "message": {"text": text},
-        "partialFingerprints": {"caseId/v1": case.id},
+        "partialFingerprints": {"caseId/v1": id},
     });
-    let line = page.lines.as_ref().and_then(|lines| {
-        let line = lines.of.get(&case.id)?;
-        Some(location(lines, *line))
-    });
+    let line = lines.and_then(|lines| Some(location(lines, *lines.of.get(id)?)));
     if let Some(location) = line {
         result["locations"] = json!([location]);
     }
