@@ -218,12 +218,14 @@ impl Opened {
         let Some(judge) = &self.judge else {
             return Ok(located);
         };
+        if let Some(floor) = &located.floor
+            && floor.suite.is_compared()
+        {
+            let message = "a floor is not compared: `pairwise` is for the other cases";
+            return Err(whole(&floor.file, message.to_owned()).into());
+        }
         let judge = judge.read(&self.source, &self.dir, &located.suite)?;
         if let Some(floor) = &mut located.floor {
-            if floor.suite.is_compared() {
-                let message = "a floor is not compared: `pairwise` is for the other cases";
-                return Err(whole(&floor.file, message.to_owned()).into());
-            }
             floor.suite = floor.suite.clone().judged_by(judge.alone());
         }
         located.suite = located.suite.judged_by(judge);
@@ -561,7 +563,8 @@ fn text_of(file: &Path) -> Result<String, Faults> {
     })
 }
 
-fn shorten(file: &Path, mut faults: Vec<Fault>) -> Vec<Fault> {
+/// The first of them, and how many more there are.
+pub(super) fn shorten(file: &Path, mut faults: Vec<Fault>) -> Vec<Fault> {
     if faults.len() > MAX_FAULTS {
         let more = faults.len() - MAX_FAULTS;
         faults.truncate(MAX_FAULTS);

@@ -10,6 +10,7 @@ use crate::dataset::Message;
 use crate::document::{Fault, Faults};
 use crate::eval::grader::{Grader, Rule};
 use crate::eval::suite::{Case, Suite};
+use crate::eval::suite_file::shorten;
 use crate::stats::Raters;
 
 /// How a judge's verdicts on calibration cases compare with people's. No verdict counts as one that disagrees.
@@ -129,7 +130,7 @@ pub(super) fn read(path: &Path, bytes: &[u8], suite: &Suite) -> Result<Vec<Row>,
         let lacking = metrics.keys().flat_map(|metric| lacking(metric, &rows));
         faults.extend(lacking.map(|why| at(None, why)));
     }
-    Faults::check(faults)?;
+    Faults::check(shorten(path, faults))?;
     Ok(rows)
 }
 

@@ -234,7 +234,10 @@ fn a_table_without_texts_is_no_evidence_until_the_policy_says_so() {
         13,
         &["lineage-unknown", "60 of 60 cases have no text"],
     );
-    scene.write("gate.yaml", format!("{POLICY}contamination: {{exact: report}}\n"));
+    scene.write(
+        "gate.yaml",
+        format!("{POLICY}contamination: {{exact: report}}\n"),
+    );
     says(scene.gate("qa"), 0, &["texts-unknown"]);
 }
 

@@ -610,3 +610,54 @@ fn pairs_are_shown_in_both_orders_and_a_preferred_place_is_a_tie() {
     scene.write("old.jsonl", "{\"id\": \"t000\", \"output\": \"good\"}\n");
     exits(scene.eval("new"), 2, "no output of case");
 }
+
+// A floor has the suite's judge, asked again for what it fails, and nothing that it could be compared with.
+#[test]
+fn a_floor_is_judged_too() {
+    let scene = Scene::new();
+    let suite = SUITE.replace(
+        "cases: cases.jsonl",
+        "splits: {gate: cases.jsonl, floor: incidents.jsonl}",
+    );
+    scene.write("suite.yaml", &suite);
+    scene.write(
+        "gate.yaml",
+        format!("{POLICY}floor: {{confirm: {{repeats: 3, fail_if: 2}}}}\n"),
+    );
+    let incident = |id: &str| {
+        let source = json!({"source": format!("incident:{id}"), "sampled": false});
+        json!({"id": id, "prompt": format!("incident {id}"), "retune": source})
+    };
+    scene.write(
+        "incidents.jsonl",
+        format!("{}\n{}\n", incident("I-1"), incident("I-2")),
+    );
+    for (model, incidents) in [("old", ["good", "good"]), ("new", ["good", "bad"])] {
+        let path = scene.project.env.path(&format!("{model}.jsonl"));
+        let said = ["I-1", "I-2"].into_iter().zip(incidents);
+        let said = said.map(|(id, output)| format!("{}\n", json!({"id": id, "output": output})));
+        let answers = std::fs::read_to_string(path).unwrap() + &said.collect::<String>();
+        scene.write(&format!("{model}.jsonl"), answers);
+    }
+    for model in ["old", "new"] {
+        scene.eval(model).ok();
+    }
+    let gate = scene.gate();
+    assert_eq!(gate.code, Some(11), "{gate}");
+    let evidence = gate.json();
+    let missed = json!([{"id": "I-2", "fails": true}]);
+    assert_eq!(evidence["floor"]["missed"], missed, "{gate}");
+    let asked = scene.endpoint.seen();
+    let about = |words: &str| {
+        let about = |call: &&Call| call.prompt().contains(words);
+        asked.iter().filter(about).count()
+    };
+    assert_eq!((about("incident I-1"), about("incident I-2")), (2, 2));
+    scene.write(
+        "suite.yaml",
+        suite
+            .replace("type: llm-rubric", "type: pairwise")
+            .replace("judge.yaml,", "judge.yaml, against: old.jsonl,"),
+    );
+    exits(scene.eval("old"), 2, "a floor is not compared");
+}
