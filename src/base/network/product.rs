@@ -260,6 +260,16 @@ pub(super) enum Start<'a> {
     Row(&'a [f32]),
 }
 
+impl Start<'_> {
+    /// Writes what the sums of the columns from `first` on begin with.
+    fn put(self, first: usize, sums: &mut [f32]) {
+        match self {
+            Self::Zero => sums.fill(0.0),
+            Self::Row(values) => sums.copy_from_slice(&values[first..][..sums.len()]),
+        }
+    }
+}
+
 /// Rows that are worked on together: their left factor stays in the cache while the panels pass by.
 const BAND: usize = 48 * ROWS;
 /// Steps that are worked on together: a panel of so many stays in the cache. A multiple of 32.
@@ -565,20 +575,13 @@ fn fill(mut cell: simd::Cell<'_>, start: Start<'_>, factors: &[Factor<'_>], room
                 .zip(rooms.iter_mut())
                 .map(|((factor, steps), room)| factor.part(panel, steps, room))
                 .collect();
-            let on_tiles = |part: &Part<'_>| {
-                matches!(
-                    part,
-                    Part::Pairs {
-                        way: Way::Tiles,
-                        ..
-                    }
-                )
-            };
-            let (blocks, parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(on_tiles);
+            let (blocks, parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(Part::is_on_tiles);
             let mut begun = pass > 0;
             if !blocks.is_empty() {
                 if !begun {
-                    begin(&mut cell, column, start);
+                    for row in 0..cell.rows {
+                        start.put(panel * WIDTH, cell.line(row, column, used));
+                    }
                     begun = true;
                 }
                 for part in &blocks {
@@ -592,12 +595,9 @@ fn fill(mut cell: simd::Cell<'_>, start: Start<'_>, factors: &[Factor<'_>], room
                 let height = ROWS.min(cell.rows - row);
                 for (i, sums) in tile.iter_mut().enumerate().take(height) {
                     let sums = &mut sums[..used];
-                    match start {
-                        _ if begun => sums.copy_from_slice(cell.line(row + i, column, used)),
-                        Start::Zero => sums.fill(0.0),
-                        Start::Row(values) => {
-                            sums.copy_from_slice(&values[panel * WIDTH..][..used])
-                        }
+                    match begun {
+                        true => sums.copy_from_slice(cell.line(row + i, column, used)),
+                        false => start.put(panel * WIDTH, sums),
                     }
                 }
                 for part in &parts {
@@ -608,19 +608,6 @@ fn fill(mut cell: simd::Cell<'_>, start: Start<'_>, factors: &[Factor<'_>], room
                     line.copy_from_slice(&sums[..used]);
                 }
             }
-        }
-    }
-}
-
-/// Writes what the sums of a cell's columns from `column` on begin with.
-fn begin(cell: &mut simd::Cell<'_>, column: usize, start: Start<'_>) {
-    let used = WIDTH.min(cell.columns - column);
-    let first = cell.first_column + column;
-    for row in 0..cell.rows {
-        let line = cell.line(row, column, used);
-        match start {
-            Start::Zero => line.fill(0.0),
-            Start::Row(values) => line.copy_from_slice(&values[first..][..used]),
         }
     }
 }
@@ -682,9 +669,17 @@ impl Part<'_> {
             }
         }
     }
-}
 
-impl Part<'_> {
+    fn is_on_tiles(&self) -> bool {
+        matches!(
+            self,
+            Self::Pairs {
+                way: Way::Tiles,
+                ..
+            }
+        )
+    }
+
     /// Adds this part to 32 columns of a cell, on tiles.
     fn add_blocks(&self, cell: &mut simd::Cell<'_>, column: usize) {
         if let Part::Pairs {

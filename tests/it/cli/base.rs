@@ -222,12 +222,7 @@ fn verify_finds_a_changed_file() {
     ");
     let shown = env.run("base show tiny --format json").json();
     let digest = shown["files"][1]["sha256"].as_str().unwrap();
-    let hex = &digest["sha256:".len()..];
-    let object = env.path(&format!(
-        ".retune/store/objects/sha256/{}/{}",
-        &hex[..2],
-        &hex[2..]
-    ));
+    let object = env.object(digest);
     std::fs::remove_file(&object).unwrap();
     std::fs::write(&object, weights("v")).unwrap();
     assert_snapshot!(env.run("base verify"), @"

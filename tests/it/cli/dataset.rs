@@ -516,12 +516,7 @@ fn verify_finds_a_changed_file() {
     sound tickets@20261123-fb54b6d17748: 5 rows, 230 B
     ");
     let blob = added["splits"]["train"]["blob"].as_str().unwrap();
-    let hex = &blob["sha256:".len()..];
-    let object = env.path(&format!(
-        ".retune/store/objects/sha256/{}/{}",
-        &hex[..2],
-        &hex[2..]
-    ));
+    let object = env.object(blob);
     std::fs::remove_file(&object).unwrap();
     assert_snapshot!(env.run("dataset verify tickets"), @"
     $ retune dataset verify tickets

@@ -135,11 +135,7 @@ fn answers_are_drawn_stopped_and_asked_for_as_the_suite_says() {
         env.write("suite.yaml", suite);
         let made = env.run("eval suite.yaml --base tiny --format json");
         let made = made.ok().json();
-        let report = made["report"].as_str().unwrap().to_owned();
-        let hex = report.trim_start_matches("sha256:");
-        let path = format!(".retune/store/objects/sha256/{}/{}", &hex[..2], &hex[2..]);
-        let text = std::fs::read_to_string(env.path(&path)).unwrap();
-        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let report = env.stored(made["report"].as_str().unwrap());
         report["cases"].as_array().unwrap().clone()
     };
     let said = |cases: &[serde_json::Value]| -> Vec<String> {

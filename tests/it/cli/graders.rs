@@ -31,10 +31,7 @@ fn project() -> (Env, String) {
 
 #[cfg(feature = "train")]
 fn report(env: &Env, eval: &Output) -> Value {
-    let id = eval.json()["report"].as_str().unwrap().to_owned();
-    let hex = id.trim_start_matches("sha256:");
-    let path = format!(".retune/store/objects/sha256/{}/{}", &hex[..2], &hex[2..]);
-    serde_json::from_slice(&std::fs::read(env.path(&path)).unwrap()).unwrap()
+    env.stored(eval.json()["report"].as_str().unwrap())
 }
 
 // Expected values: tests/fixtures/graders/make_similar.py, which is PyTorch's float32; printed to seven decimals. The

@@ -4,8 +4,6 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use retune::dataset::{self, Options, SplitName};
-use retune::progress::Silent;
 use retune::registry::Version;
 use serde_json::{Value, json};
 
@@ -31,14 +29,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let project = Project::new();
-        let version = |text: &str| {
-            let rows = "{\"text\":\"learned\",\"label\":\"yes\"}\n";
-            let files = [(SplitName::Train, project.env.write("train.jsonl", rows))];
-            let options = Options::default();
-            let (_, manifest) = dataset::import(&project.store, &files, &options, &Silent).unwrap();
-            project.version_on(text, &manifest.encode().unwrap())
-        };
-        let (old, new) = (version("old"), version("new"));
+        let (old, new) = (project.version("old"), project.version("new"));
         let scene = Self { project, old, new };
         scene.write("gate.yaml", POLICY);
         scene

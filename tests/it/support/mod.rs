@@ -39,6 +39,17 @@ impl Env {
         Self { dir }
     }
 
+    /// The file of an object of the store, by its digest.
+    pub(crate) fn object(&self, digest: &str) -> PathBuf {
+        let (folder, rest) = digest.trim_start_matches("sha256:").split_at(2);
+        self.path(&format!(".retune/store/objects/sha256/{folder}/{rest}"))
+    }
+
+    /// A JSON document of the store.
+    pub(crate) fn stored(&self, digest: &str) -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(self.object(digest)).unwrap()).unwrap()
+    }
+
     /// The project's directory.
     pub(crate) fn root(&self) -> PathBuf {
         self.dir.path().join("project")
