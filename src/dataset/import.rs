@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::columns::Columns;
 use super::error::{DatasetError, RowFaults};
 use super::example::SplitName;
+use super::folder::Folder;
 use super::manifest::{DatasetId, DatasetManifest, Format, Split};
 use super::record::{Extras, Shape};
 use super::rows::{Reader, Trouble};
@@ -45,7 +46,8 @@ pub fn import(
 ) -> Result<(DatasetId, DatasetManifest), DatasetError> {
     let (id, manifest) = inspect(files, options, reporter)?;
     files.par_iter().try_for_each(|(name, path)| {
-        let blob = store.put_file(path)?;
+        let source = Source::open(path, &mut RowFaults::default())?;
+        let blob = store.put(source.bytes())?;
         if manifest.split(*name).map(|split| split.blob) != Some(blob.digest) {
             return Err(DatasetError::Changed(path.clone()));
         }
@@ -97,42 +99,110 @@ struct Import<'a> {
     reporter: &'a dyn Reporter,
 }
 
+/// Where the rows of a split come from.
+enum Source<'p> {
+    File {
+        path: &'p Path,
+        file: File,
+        size: u64,
+    },
+    Folder {
+        path: &'p Path,
+        folder: Folder,
+    },
+}
+
+impl<'p> Source<'p> {
+    fn open(path: &'p Path, faults: &mut RowFaults) -> Result<Self, DatasetError> {
+        if path.is_dir() {
+            let folder = Folder::list(path, faults)?;
+            return Ok(Self::Folder { path, folder });
+        }
+        let file = fsio::open(path)?;
+        let size = regular_size(&file, path)?;
+        Ok(Self::File { path, file, size })
+    }
+
+    /// What is stored. A file can be read so only once.
+    fn bytes(&self) -> Box<dyn Read + '_> {
+        match self {
+            Self::File { file, .. } => Box::new(file),
+            Self::Folder { folder, .. } => Box::new(folder.lines()),
+        }
+    }
+
+    /// How it is written; the inner error is a fault of the file.
+    fn format(&self) -> Result<Result<Format, String>, DatasetError> {
+        match self {
+            Self::File { path, .. } => format_of(path),
+            Self::Folder { .. } => Ok(Ok(Format::Jsonl)),
+        }
+    }
+
+    /// How much there is to read.
+    fn extent(&self) -> (u64, Unit) {
+        match self {
+            Self::File { size, .. } => (*size, Unit::Bytes),
+            Self::Folder { folder, .. } => (folder.len(), Unit::Items),
+        }
+    }
+
+    /// Where a fault on a line of the bytes is to be mended.
+    fn place(&self, line: Option<u64>) -> (&Path, Option<u64>) {
+        match self {
+            Self::File { path, .. } => (path, line),
+            Self::Folder { path, folder } => {
+                let file = line.and_then(|line| folder.file(line));
+                (file.unwrap_or(path), None)
+            }
+        }
+    }
+}
+
 impl Import<'_> {
     fn read(&mut self, name: SplitName, path: &Path) -> Result<(), DatasetError> {
-        let file = fsio::open(path)?;
-        let total = regular_size(&file, path)?;
-        let format = match format_of(path)? {
+        let source = Source::open(path, &mut self.faults)?;
+        let format = match source.format()? {
             Ok(format) => format,
             Err(why) => {
-                self.fault(path, None, why);
+                self.faults.push(path, None, why);
                 return Ok(());
             }
         };
-        let what = format!("checking {name} rows");
+        let (total, unit) = source.extent();
         self.reporter.report(&Event::Started {
-            what: &what,
+            what: &format!("checking {name} rows"),
             total: Some(total),
-            unit: Unit::Bytes,
+            unit,
         });
-        let reader = Reader::new(file, format, self.shape.clone()).doing("read", path)?;
-        let split = self.read_rows(reader, path, format)?;
+        let split = self.read_rows(&source, format)?;
         self.reporter.report(&Event::Finished);
-        self.splits.insert(name, split);
+        self.splits.extend(split.map(|split| (name, split)));
         Ok(())
     }
 
+    /// `None` where not even the first bytes can be read as rows; the fault is recorded.
     fn read_rows(
         &mut self,
-        mut reader: Reader<File>,
-        path: &Path,
+        source: &Source<'_>,
         format: Format,
-    ) -> Result<Split, DatasetError> {
+    ) -> Result<Option<Split>, DatasetError> {
+        let mut reader = match Reader::new(source.bytes(), format, self.shape.clone()) {
+            Ok(reader) => reader,
+            Err(error) => {
+                self.trouble(source, Trouble::of_io(error, 1))?;
+                return Ok(None);
+            }
+        };
         let mut rows = 0_u64;
         let mut met = 0_u64;
         while let Some(row) = reader.next() {
             met += 1;
             if met.is_multiple_of(8192) {
-                self.advance(reader.offset())?;
+                self.advance(match source.extent().1 {
+                    Unit::Bytes => reader.offset(),
+                    Unit::Items => met,
+                })?;
             }
             match row {
                 Ok(row) => {
@@ -143,24 +213,28 @@ impl Import<'_> {
                         self.labels.insert(label.to_owned());
                     }
                     if self.labels.len() > MAX_LABELS {
-                        self.fault(path, Some(row.line), TOO_MANY_LABELS.to_owned());
+                        self.fault(source, Some(row.line), TOO_MANY_LABELS.to_owned());
                         break;
                     }
                 }
-                Err(trouble) => self.trouble(path, trouble)?,
+                Err(trouble) => self.trouble(source, trouble)?,
             }
         }
         if met == 0 {
-            self.fault(path, None, "the file holds no rows".to_owned());
+            let what = match source {
+                Source::File { .. } => "the file holds no rows",
+                Source::Folder { .. } => "the folder holds no .txt files",
+            };
+            self.fault(source, None, what.to_owned());
         }
         let (shape, whole) = reader.finish();
         self.shape = shape;
-        Ok(Split {
+        Ok(Some(Split {
             blob: whole.digest,
             size: whole.size,
             rows,
             format,
-        })
+        }))
     }
 
     fn advance(&self, done: u64) -> Result<(), DatasetError> {
@@ -171,18 +245,18 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn trouble(&mut self, path: &Path, trouble: Trouble) -> Result<(), DatasetError> {
+    fn trouble(&mut self, from: &Source<'_>, trouble: Trouble) -> Result<(), DatasetError> {
         match trouble {
             Trouble::Row { line, messages } => {
                 for message in messages {
-                    self.fault(path, Some(line), message);
+                    self.fault(from, Some(line), message);
                 }
             }
-            Trouble::File { line, message } => self.fault(path, line, message),
+            Trouble::File { line, message } => self.fault(from, line, message),
             Trouble::Io(source) => {
                 return Err(DatasetError::File(FileError {
                     action: "read",
-                    path: path.to_owned(),
+                    path: from.place(None).0.to_owned(),
                     source,
                 }));
             }
@@ -190,7 +264,8 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn fault(&mut self, path: &Path, line: Option<u64>, message: String) {
+    fn fault(&mut self, from: &Source<'_>, line: Option<u64>, message: String) {
+        let (path, line) = from.place(line);
         self.faults.push(path, line, message);
     }
 

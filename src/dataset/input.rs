@@ -7,7 +7,8 @@ use crate::digest::{Digest, Hasher};
 /// The longest a row may be, in bytes. Bounds memory whatever the file holds.
 pub(super) const MAX_ROW: u64 = 16 << 20;
 
-const BOM: [u8; 3] = [0xef, 0xbb, 0xbf];
+/// The mark that some programs put in front of UTF-8.
+pub(super) const BOM: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// A reader that hands out checked bytes. After an error, nothing more comes out of it.
 pub(super) struct Input<R> {

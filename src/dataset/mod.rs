@@ -1,6 +1,6 @@
 //! Datasets: rows of text in splits, identified by the exact bytes they came in.
 //!
-//! A split is one JSONL or CSV file, kept byte for byte as one object of the store. A [`DatasetManifest`] says how
+//! A split is one JSONL or CSV file, kept byte for byte as one object of the store, or a folder of texts, kept as JSONL. A [`DatasetManifest`] says how
 //! to read the splits and what was found in them; its digest is the [`DatasetId`]. File names, paths and times are
 //! no part of it, so the same bytes give the same id everywhere.
 //!
@@ -17,6 +17,7 @@ mod diff;
 mod error;
 mod example;
 mod fingerprint;
+mod folder;
 mod import;
 mod input;
 mod json;

@@ -18,6 +18,7 @@ Examples:
   retune dataset add banking77 --train train.csv --label category --shared
   retune dataset add sql --train train.jsonl \\
       --prompt question --completion sql --ignore-extra-columns
+  retune dataset add reviews --train aclImdb/train
 
 A row has one of these shapes, the same in all files:
   {\"text\": …, \"label\": …}              classification; CSV needs a header line such as text,label
@@ -27,6 +28,8 @@ A row has one of these shapes, the same in all files:
   {\"instruction\": …, \"input\": …, \"output\": …}    Alpaca; input may be missing
   {\"conversations\": [{\"from\": \"human\", \"value\": …}, {\"from\": \"gpt\", \"value\": …}]}  ShareGPT
 An \"id\" may stand in each. Texts are taken exactly as they stand; labels lose their outer blanks.
+A folder of .txt files is one row per file, without its last line end: text, the folder below that
+it lies in as its label (where there are such folders), and its path as id. It is kept as JSONL.
 The identity is the bytes of the files: the same bytes again change nothing, under any file name.
 A dataset belongs to the project's tenant. Files that another tenant has recorded are refused,
 unless both say --shared.
@@ -34,20 +37,20 @@ unless both say --shared.
 Exit codes: 0 added, or there already; 2 rows are at fault and nothing was added; 14 a file is
 another tenant's.";
 
-/// Add JSONL or CSV files as a dataset version.
+/// Add JSONL or CSV files, or folders of texts, as a dataset version.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The name it is kept under
     name: DatasetName,
-    /// What is learned from
-    #[arg(long, value_name = "FILE")]
+    /// What is learned from: a file or a folder
+    #[arg(long, value_name = "PATH")]
     train: PathBuf,
     /// What is looked at while training
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "PATH")]
     validation: Option<PathBuf>,
     /// What is kept for the end
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "PATH")]
     test: Option<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,

@@ -20,7 +20,7 @@ type DatasetRef = Wanted<DatasetName>;
 /// Verbs on datasets.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Add JSONL or CSV files as a dataset version
+    /// Add JSONL or CSV files, or folders of texts, as a dataset version
     Add(add::Args),
     /// List datasets, or the versions of one
     List(list::Args),
