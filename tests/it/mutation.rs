@@ -5,20 +5,16 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use retune::adapter::{AdapterConfig, read_tensors};
-use retune::dataset::DatasetManifest;
-use retune::document::{Source, canonical};
-use retune::gate::{Policy, Waiver};
-use retune::lifecycle::Migration;
-use retune::pin::{LockFile, Project};
-use retune::reference::{ModelRef, Selector};
-use retune::registry::{
-    Deprecation, Event, MigrationRecord, Protection, Retirement, VersionManifest,
-};
-use retune::train::{Job, RunRecord, RunStart};
+use retune::reference::ModelRef;
+
+#[path = "../../fuzz/readers.rs"]
+mod readers;
 
 /// How many inputs each reader gets from each seed.
 const ROUNDS: u64 = 150;
+
+/// How many seeds a reader gets of one kind.
+const FEW: usize = 6;
 
 /// No input of some kB takes a reader this long.
 const SLOW: Duration = Duration::from_secs(5);
@@ -101,15 +97,19 @@ fn feed(seeds: &[Vec<u8>], read: impl Fn(&[u8])) {
     for seed in seeds {
         for _ in 0..ROUNDS {
             let input = mutate(seed, &mut random);
-            let began = Instant::now();
-            read(&input);
-            assert!(began.elapsed() < SLOW, "{:?} of {input:?}", began.elapsed());
+            timed(&read, &input);
         }
     }
 }
 
-/// The shipped files with this ending, anywhere in a folder, the small ones.
-fn files(dir: &str, ending: &str) -> Vec<Vec<u8>> {
+fn timed(read: impl Fn(&[u8]), input: &[u8]) {
+    let began = Instant::now();
+    read(input);
+    assert!(began.elapsed() < SLOW, "{:?} of {input:?}", began.elapsed());
+}
+
+/// The first shipped files with this ending, anywhere in a folder, the small ones.
+fn files(dir: &str, ending: &str, most: usize) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)];
     while let Some(path) = open.pop() {
@@ -127,35 +127,31 @@ fn files(dir: &str, ending: &str) -> Vec<Vec<u8>> {
     found.sort();
     found
         .into_iter()
-        .take(6)
+        .take(most)
         .map(|path| fs::read(path).unwrap())
         .collect()
 }
 
-fn yaml(bytes: &[u8]) -> Option<Source> {
-    let text = String::from_utf8(bytes.to_vec()).ok()?;
-    Some(Source::new(Path::new("mutated.yaml"), text))
+/// What the fuzzer kept because it reaches other code than everything else that it kept.
+#[test]
+fn corpora_of_the_fuzz_targets() {
+    for (name, read) in readers::ALL {
+        let corpus = files(&format!("fuzz/corpus/{name}"), "", usize::MAX);
+        assert!(!corpus.is_empty(), "{name}");
+        corpus.iter().for_each(|input| timed(read, input));
+    }
 }
 
 #[test]
 fn adapters() {
-    feed(
-        &files("tests/fixtures/merge", "adapter_config.json"),
-        |bytes| {
-            let _ = AdapterConfig::parse(bytes);
-        },
-    );
-    feed(
-        &files("tests/fixtures/merge", "adapter_model.safetensors"),
-        |bytes| {
-            let _ = read_tensors(bytes);
-        },
-    );
+    let of = |ending| files("tests/fixtures/merge", ending, FEW);
+    feed(&of("adapter_config.json"), readers::adapter_config);
+    feed(&of("adapter_model.safetensors"), readers::safetensors);
 }
 
 #[test]
 fn files_that_people_write() {
-    let mut seeds = files("pipelines", ".yaml");
+    let mut seeds = files("pipelines", ".yaml", FEW);
     seeds.push(
         b"version: 1\ntenant: default\nmodel: support\nto: 20261123-2f14da051d69\nreason: x\nsteps:\n- alias: canary\n  \
           from: 20261123-dd9f379a1d9f\n  soak_days: 3\n"
@@ -165,17 +161,25 @@ fn files_that_people_write() {
         b"version: 1\ntenant: default\npins:\n  support: {model: support, alias: production}\n"
             .to_vec(),
     );
-    feed(&seeds, |bytes| {
-        let _ = Project::from_bytes(bytes);
-        if let Some(source) = yaml(bytes) {
-            let _ = Job::parse(&source);
-            let _ = Policy::parse(&source);
-            let _ = Migration::parse(&source);
-        }
-    });
-    feed(&files("tests/fixtures/hooks", "retune.lock"), |bytes| {
-        let _ = LockFile::parse(bytes.to_vec(), Path::new("retune.lock"));
-    });
+    feed(&seeds, readers::project_files);
+    feed(
+        &files("tests/fixtures/hooks", "retune.lock", FEW),
+        readers::lock_file,
+    );
+}
+
+#[test]
+fn suites_and_rows() {
+    let seeds = [
+        &b"{\"text\":\"a\",\"label\":\"x\"}\n{\"id\":\"b\",\"vars\":{\"text\":\"b\"},\"target\":\"y\"}\n"[..],
+        b"{\"vars\":{\"x\":\"1\"},\"assert\":[{\"type\":\"not-icontains\",\"value\":\"{{x}}\",\"metric\":\"m\",\"weight\":2}]}\n",
+        b"{\"vars\":{\"x\":\"1\"},\"target\":{\"a\":1},\"assert\":[{\"type\":\"is-json\",\"value\":{\"type\":\"object\"}}],\"threshold\":0.5}\n",
+        b"id,text,label\n1,\"a, b\",x\n",
+        b"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n",
+    ]
+    .map(<[u8]>::to_vec);
+    feed(&seeds, readers::suites);
+    feed(&seeds, readers::rows);
 }
 
 /// Logs and cases of other tools, as files, since that is how they come.
@@ -243,26 +247,9 @@ fn documents_of_the_registry() {
             }
         })
         .unwrap();
-    fn one<T: serde::de::DeserializeOwned + serde::Serialize>(schema: &str, bytes: &[u8]) {
-        if let Ok(value) = canonical::decode::<T>(schema, bytes) {
-            assert_eq!(canonical::encode(schema, &value).unwrap(), bytes);
-        }
-    }
-    let read = |bytes: &[u8]| {
-        one::<VersionManifest>("retune.version/1", bytes);
-        one::<Event>("retune.event/1", bytes);
-        one::<Deprecation>("retune.deprecation/1", bytes);
-        one::<Protection>("retune.protection/1", bytes);
-        one::<Retirement>("retune.retirement/1", bytes);
-        one::<MigrationRecord>("retune.migration/1", bytes);
-        let _ = DatasetManifest::decode(bytes);
-        let _ = RunRecord::decode(bytes);
-        let _ = RunStart::decode(bytes);
-        let _ = Waiver::decode(bytes);
-    };
-    seeds.iter().for_each(|seed| read(seed));
+    seeds.iter().for_each(|seed| readers::documents(seed));
     seeds.truncate(12);
-    feed(&seeds, read);
+    feed(&seeds, readers::documents);
 }
 
 /// A reference that was understood is written as it was read.
@@ -276,16 +263,10 @@ fn references() {
     let seeds = seeds.map(String::into_bytes);
     let understood = std::cell::Cell::new(0);
     feed(&seeds, |bytes| {
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            return;
-        };
-        if let Ok(reference) = text.parse::<ModelRef>() {
-            assert_eq!(reference.to_string(), text);
-            understood.set(understood.get() + 1);
-        }
-        if let Ok(selector) = text.parse::<Selector>() {
-            assert_eq!(selector.to_string(), text);
-        }
+        readers::references(bytes);
+        let text = std::str::from_utf8(bytes);
+        let read = text.is_ok_and(|text| text.parse::<ModelRef>().is_ok());
+        understood.set(understood.get() + u32::from(read));
     });
     assert!(understood.get() > 0);
 }

@@ -1,0 +1,7 @@
+//! See the reader's own description.
+#![no_main]
+
+#[path = "../readers.rs"]
+mod readers;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| readers::rows(bytes));
