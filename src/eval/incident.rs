@@ -176,26 +176,28 @@ fn put(row: &mut Map<String, Value>, path: &str, value: &str) {
 
 /// What the suite has already.
 struct Known<'a> {
-    gate: (&'a Path, Numbered),
     floor: (&'a Path, Numbered),
+    others: Vec<(&'a Path, Numbered)>,
 }
 
 impl<'a> Known<'a> {
     fn read(opened: &'a Opened, floor: &'a Path, is_empty: bool) -> Result<Self, Faults> {
-        let gate = read_cases(&opened.gate, &opened.reader(Split::Gate))?;
+        let others = opened.parts().filter(|(split, _)| *split != Split::Floor);
+        let others =
+            others.map(|(split, file)| Ok((file, read_cases(file, &opened.reader(split))?)));
         let cases = match is_empty {
             true => Numbered::default(),
             false => read_cases(floor, &opened.reader(Split::Floor))?,
         };
         Ok(Self {
-            gate: (&opened.gate, gate),
             floor: (floor, cases),
+            others: others.collect::<Result<_, Faults>>()?,
         })
     }
 
     /// Neither the id nor the question may be there already.
     fn check(&self, case: &Case) -> Result<(), Faults> {
-        for (file, (_, lines)) in [&self.gate, &self.floor] {
+        for (file, (_, lines)) in self.others.iter().chain([&self.floor]) {
             if let Some(line) = lines.get(&case.id) {
                 let message = format!("the case {:?} is here already: give another --id", case.id);
                 return Err(at(file, *line, message).into());

@@ -10,6 +10,8 @@ use crate::time::Timestamp;
 pub(super) enum Split {
     /// Cases drawn from what is asked in use, on which versions are compared.
     Gate,
+    /// Cases that people look at while they work.
+    Dev,
     /// Cases that something failed on once, which every version has to pass.
     Floor,
 }
@@ -76,7 +78,7 @@ impl Provenance {
                         .to_owned(),
                 );
             }
-            Split::Gate | Split::Floor => {}
+            Split::Gate | Split::Dev | Split::Floor => {}
         }
         if let Some(day) = &self.added
             && !is_day(day)

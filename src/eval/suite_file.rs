@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use super::asserts::{Context, RawAssert};
 use super::error::EvalError;
-use super::floor;
 use super::generation::{Generation, Settings};
 use super::grader::{Grader, Rule};
 use super::judge::RawJudge;
+use super::parts;
 use super::provenance::Split;
 use super::suite::{Case, Suite, Task};
 use super::suite_rows::{
@@ -91,10 +91,12 @@ struct RawGenerate {
     stop: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawSplits {
     gate: PathBuf,
+    #[serde(default)]
+    dev: Option<PathBuf>,
     #[serde(default)]
     floor: Option<PathBuf>,
 }
@@ -122,12 +124,14 @@ pub struct Located {
     pub file: PathBuf,
     /// The line, from 1, of each case by its id.
     pub lines: HashMap<String, usize>,
-    /// The suite's floor, where it has one; a floor has none.
+    /// The cases to look at, where the suite has such; they and a floor have no parts of their own.
+    pub dev: Option<Box<Located>>,
+    /// The suite's floor, where it has one.
     pub floor: Option<Box<Located>>,
 }
 
 impl Suite {
-    /// Like [`Suite::read`], with the line of every case, and with the suite's floor.
+    /// Like [`Suite::read`], with the line of every case, and with the suite's other parts.
     pub fn locate(path: &Path) -> Result<Located, EvalError> {
         let opened = Opened::read(path).map_err(EvalError::Suite)?;
         opened.located().map_err(EvalError::Suite)
@@ -139,6 +143,8 @@ pub(super) struct Opened {
     pub(super) name: SuiteName,
     /// The file of the cases that versions are compared on.
     pub(super) gate: PathBuf,
+    /// The file of the cases that people look at.
+    pub(super) dev: Option<PathBuf>,
     /// The file of the cases that every version has to pass.
     pub(super) floor: Option<PathBuf>,
     pub(super) fields: Option<RawFields>,
@@ -155,7 +161,7 @@ impl Opened {
         let source = Source::read(path)?;
         let raw: RawSuite = source.parse()?;
         let dir = path.parent().unwrap_or(Path::new(""));
-        let (name, gate, floor) = check(&source, &raw)?;
+        let (name, files) = check(&source, &raw)?;
         let task = task(&source, &raw)?;
         let texts = match &task {
             Task::Classification | Task::Scored(_) => None,
@@ -163,8 +169,9 @@ impl Opened {
         };
         Ok(Self {
             name,
-            gate: dir.join(gate),
-            floor: floor.map(|floor| dir.join(floor)),
+            gate: dir.join(files.gate),
+            dev: files.dev.map(|dev| dir.join(dev)),
+            floor: files.floor.map(|floor| dir.join(floor)),
             fields: raw.fields,
             texts,
             task,
@@ -184,49 +191,65 @@ impl Opened {
         }
     }
 
-    fn located(&self) -> Result<Located, Faults> {
-        let gate = self.part(Split::Gate, &self.gate);
-        let Some(file) = &self.floor else {
-            return self.judged(gate?);
-        };
-        let (gate, floor) = match (gate, self.part(Split::Floor, file)) {
-            (Ok(gate), Ok(floor)) => (gate, floor),
-            (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => return Err(faults),
-            (Err(faults), Err(more)) => return Err(faults.and(more)),
-        };
-        let twice = floor.lines.iter().filter_map(|(id, line)| {
-            let first = gate.lines.get(id)?;
-            let message = format!(
-                "the case {id:?} is already at {}:{first}",
-                gate.file.display()
-            );
-            Some(at(file, *line, message))
-        });
-        Faults::check(shorten(file, twice.collect()))?;
-        let floor = Some(Box::new(floor));
-        self.judged(Located { floor, ..gate })
+    /// The parts that have a file, what is compared first.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (Split, &Path)> {
+        let gate = Some((Split::Gate, self.gate.as_path()));
+        let dev = self.dev.as_deref().map(|file| (Split::Dev, file));
+        let floor = self.floor.as_deref().map(|file| (Split::Floor, file));
+        [gate, dev, floor].into_iter().flatten()
     }
 
-    /// The same with the judge that the suite names. A floor has one too, but nothing that it is compared with.
+    fn located(&self) -> Result<Located, Faults> {
+        let mut parts: Vec<Located> = Vec::new();
+        let mut faults: Option<Faults> = None;
+        for (split, file) in self.parts() {
+            match self
+                .part(split, file)
+                .and_then(|part| only_here(part, &parts))
+            {
+                Ok(part) => parts.push(part),
+                Err(more) => {
+                    faults = Some(match faults.take() {
+                        Some(before) => before.and(more),
+                        None => more,
+                    });
+                }
+            }
+        }
+        if let Some(faults) = faults {
+            return Err(faults);
+        }
+        let mut parts = parts.into_iter();
+        let mut next = |there: bool| there.then(|| parts.next()).flatten();
+        let gate = next(true);
+        let dev = next(self.dev.is_some()).map(Box::new);
+        let floor = next(self.floor.is_some()).map(Box::new);
+        match gate {
+            Some(gate) => self.judged(Located { dev, floor, ..gate }),
+            None => Err(whole(&self.gate, "cannot be read".to_owned()).into()),
+        }
+    }
+
+    /// The same with the judge that the suite names. Other parts have one too, but nothing that they are compared with.
     fn judged(&self, mut located: Located) -> Result<Located, Faults> {
-        let floor = located.floor.as_ref().map(|floor| &floor.suite);
-        check_unused(
-            &self.source,
-            self.texts.as_ref(),
-            [Some(&located.suite), floor],
-        )?;
+        let others: Vec<&Located> = [&located.dev, &located.floor]
+            .into_iter()
+            .flatten()
+            .map(AsRef::as_ref)
+            .collect();
+        let mut suites = vec![&located.suite];
+        suites.extend(others.iter().map(|part| &part.suite));
+        check_unused(&self.source, self.texts.as_ref(), &suites)?;
         let Some(judge) = &self.judge else {
             return Ok(located);
         };
-        if let Some(floor) = &located.floor
-            && floor.suite.is_compared()
-        {
-            let message = "a floor is not compared: `pairwise` is for the other cases";
-            return Err(whole(&floor.file, message.to_owned()).into());
+        if let Some(part) = others.iter().find(|part| part.suite.is_compared()) {
+            let message = "only the split `gate` is compared: `pairwise` is for its cases";
+            return Err(whole(&part.file, message.to_owned()).into());
         }
         let judge = judge.read(&self.source, &self.dir, &located.suite)?;
-        if let Some(floor) = &mut located.floor {
-            floor.suite = floor.suite.clone().judged_by(judge.alone());
+        for part in [&mut located.dev, &mut located.floor].into_iter().flatten() {
+            part.suite = part.suite.clone().judged_by(judge.alone());
         }
         located.suite = located.suite.judged_by(judge);
         Ok(located)
@@ -234,12 +257,11 @@ impl Opened {
 
     fn part(&self, split: Split, file: &Path) -> Result<Located, Faults> {
         let (mut cases, lines) = read_cases(file, &self.reader(split))?;
-        let (name, task) = match split {
-            Split::Gate => (self.name.clone(), self.task.clone()),
-            Split::Floor => (
-                floor::name_of(&self.name).map_err(|error| whole(file, error.to_string()))?,
-                once(self.task.clone()),
-            ),
+        let name = parts::name_of(&self.name, split);
+        let name = name.map_err(|error| whole(file, error.to_string()))?;
+        let task = match split {
+            Split::Gate | Split::Dev => self.task.clone(),
+            Split::Floor => once(self.task.clone()),
         };
         let task = demand(task, self.texts.as_ref(), &mut cases);
         let suite = Suite::of(name, task, cases).map_err(|why| whole(file, why))?;
@@ -247,9 +269,25 @@ impl Opened {
             suite,
             file: file.to_owned(),
             lines,
+            dev: None,
             floor: None,
         })
     }
+}
+
+/// A part none of whose cases stands in an earlier part.
+fn only_here(part: Located, earlier: &[Located]) -> Result<Located, Faults> {
+    let twice = part.lines.iter().filter_map(|(id, line)| {
+        let first = earlier.iter().find(|other| other.lines.contains_key(id))?;
+        let message = format!(
+            "the case {id:?} is already at {}:{}",
+            first.file.display(),
+            first.lines.get(id)?
+        );
+        Some(at(&part.file, *line, message))
+    });
+    Faults::check(shorten(&part.file, twice.collect()))?;
+    Ok(part)
 }
 
 /// A floor asks once; what fails is asked again by itself.
@@ -263,10 +301,8 @@ fn once(task: Task) -> Task {
     }
 }
 
-/// The suite's name, the file of its cases and the file of its floor.
-type Named = (SuiteName, PathBuf, Option<PathBuf>);
-
-fn check(source: &Source, raw: &RawSuite) -> Result<Named, Faults> {
+/// The suite's name and the files of its parts.
+fn check(source: &Source, raw: &RawSuite) -> Result<(SuiteName, RawSplits), Faults> {
     let mut faults = Vec::new();
     if raw.version != 1 {
         faults.push(source.fault("version", "this version of retune reads version 1"));
@@ -274,26 +310,31 @@ fn check(source: &Source, raw: &RawSuite) -> Result<Named, Faults> {
     let name = raw.name.parse::<SuiteName>();
     match &name {
         Err(error) => faults.push(source.fault("name", error.to_string())),
-        Ok(name) if floor::is_name(name) => {
-            faults.push(source.fault(
-                "name",
-                "names that end so are kept for the floors of suites",
-            ));
+        Ok(name) if parts::is_name(name) => {
+            faults.push(source.fault("name", "names that end so are kept for the parts of suites"));
         }
         Ok(_) => {}
     }
-    let floor = raw.splits.as_ref().and_then(|splits| splits.floor.clone());
-    if let (Ok(name), Some(_)) = (&name, &floor)
-        && let Err(error) = floor::name_of(name)
-    {
-        faults.push(source.fault(
-            "name",
-            format!("too long for a suite with a floor: {error}"),
-        ));
+    let splits = raw.splits.as_ref();
+    let floor = splits.and_then(|splits| splits.floor.as_ref());
+    let dev = splits.and_then(|splits| splits.dev.as_ref());
+    let others = [floor.map(|_| Split::Floor), dev.map(|_| Split::Dev)];
+    for split in others.into_iter().flatten() {
+        if let Ok(name) = &name
+            && let Err(error) = parts::name_of(name, split)
+        {
+            let message = format!("too long for a suite with several splits: {error}");
+            faults.push(source.fault("name", message));
+            break;
+        }
     }
-    let path = match (&raw.cases, &raw.splits) {
-        (Some(path), None) => Some(path),
-        (None, Some(splits)) => Some(&splits.gate),
+    let files = match (&raw.cases, &raw.splits) {
+        (Some(path), None) => Some(RawSplits {
+            gate: path.clone(),
+            dev: None,
+            floor: None,
+        }),
+        (None, Some(splits)) => Some(splits.clone()),
         (None, None) => {
             faults.push(source.fault("", "missing `cases`: the JSONL file of the cases"));
             None
@@ -304,8 +345,8 @@ fn check(source: &Source, raw: &RawSuite) -> Result<Named, Faults> {
         }
     };
     Faults::check(faults)?;
-    match (name, path) {
-        (Ok(name), Some(path)) => Ok((name, path.clone(), floor)),
+    match (name, files) {
+        (Ok(name), Some(files)) => Ok((name, files)),
         _ => Err(source.fault("", "cannot be read").into()),
     }
 }
@@ -451,15 +492,11 @@ fn demand(task: Task, texts: Option<&Texts>, cases: &mut [Case]) -> Task {
 }
 
 /// A base that embeds nothing or a judge of nothing would only make another suite of the same questions.
-fn check_unused(
-    source: &Source,
-    texts: Option<&Texts>,
-    parts: [Option<&Suite>; 2],
-) -> Result<(), Faults> {
+fn check_unused(source: &Source, texts: Option<&Texts>, parts: &[&Suite]) -> Result<(), Faults> {
     let Some(texts) = texts else { return Ok(()) };
     let uses = |is: fn(&Rule) -> bool| {
         let uses = |suite: &&Suite| suite.all_graders().any(|grader| is(&grader.rule));
-        parts.iter().flatten().any(uses)
+        parts.iter().any(uses)
     };
     let unused = |key: &str, there: bool, kind: &str, is: fn(&Rule) -> bool| {
         let unused = there && !uses(is);

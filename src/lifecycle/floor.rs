@@ -6,6 +6,7 @@ use super::evaluate::{EvaluateError, evaluate};
 use super::through::Through;
 use super::workspace::Workspace;
 use crate::eval::{Subject, Suite, SuiteId, Suites, Task};
+use crate::name::SuiteName;
 use crate::registry::RegistryError;
 
 /// How a subject did on a floor.
@@ -65,7 +66,7 @@ pub fn draws(suite: &Suite) -> bool {
     }
 }
 
-/// A recorded suite, with the floor that was recorded last for its name.
+/// A recorded suite, with the other parts that were recorded last for its name.
 pub fn recorded_suites(
     workspace: &Workspace<'_>,
     suite: &SuiteId,
@@ -73,13 +74,17 @@ pub fn recorded_suites(
     let suite = Suite::load(&workspace.store, suite)?;
     let tenant = workspace.tenant();
     let suites = tenant.suites();
-    let floor = match Suite::floor_name(suite.name()) {
-        None => None,
-        Some(name) => match suites.newest(&name) {
-            Ok(record) => Some(Suite::load(&workspace.store, &record.id.into())?),
-            Err(RegistryError::NoName { .. }) => None,
-            Err(error) => return Err(error.into()),
-        },
+    let newest = |name: Option<SuiteName>| {
+        let Some(name) = name else { return Ok(None) };
+        match suites.newest(&name) {
+            Ok(record) => Ok(Some(Suite::load(&workspace.store, &record.id.into())?)),
+            Err(RegistryError::NoName { .. }) => Ok(None),
+            Err(error) => Err(EvaluateError::from(error)),
+        }
     };
-    Ok(Suites { suite, floor })
+    Ok(Suites {
+        dev: newest(Suite::dev_name(suite.name()))?,
+        floor: newest(Suite::floor_name(suite.name()))?,
+        suite,
+    })
 }

@@ -9,6 +9,7 @@ use crate::gate::{
     self, Arm, Arms, Evidence, EvidenceId, FloorArm, FloorRule, GateError, Occasion,
 };
 use crate::gate::{Policy, Waiver};
+use crate::name::SuiteName;
 use crate::reference::{ModelRef, ParseReferenceError};
 use crate::registry::{Entered, RegistryError, Spent, Version};
 
@@ -48,6 +49,9 @@ pub enum JudgeError {
     /// The gate.
     #[error(transparent)]
     Gate(#[from] GateError),
+    /// Cases that versions are not compared on.
+    #[error("{0} is a part of a suite that is not compared: judge on the suite itself")]
+    Part(SuiteName),
     /// The policy's anchor is not a reference.
     #[error("the policy's anchor: {0}")]
     Anchor(String),
@@ -80,6 +84,9 @@ pub fn judge(
     baselines: &[Baseline],
     look: Option<u32>,
 ) -> Result<Checked, JudgeError> {
+    if suites.suite.is_part() {
+        return Err(JudgeError::Part(suites.suite.name().clone()));
+    }
     let suite = suites.suite.id().map_err(GateError::from)?;
     let arm = |name: String, subject: Subject| match report_id_of(workspace, &suite, &subject)? {
         Some(report) => Ok(Arm {

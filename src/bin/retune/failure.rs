@@ -419,7 +419,7 @@ impl From<JudgeError> for Failure {
             JudgeError::Evaluate(error) => error.into(),
             JudgeError::Registry(error) => error.into(),
             missing @ JudgeError::NoReport { .. } => Self::from_error(Exit::GateInvalid, &missing),
-            usage @ (JudgeError::Anchor(_) | JudgeError::FreeLook) => {
+            usage @ (JudgeError::Anchor(_) | JudgeError::FreeLook | JudgeError::Part(_)) => {
                 Self::from_error(Exit::Usage, &usage)
             }
             lost @ JudgeError::Contended(_) => Self::from_error(Exit::LostRace, &lost),

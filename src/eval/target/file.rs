@@ -11,7 +11,7 @@ use super::declared::{Api, Prices, Target};
 use crate::digest::Digest;
 use crate::document::{Decimal, Fault, Faults, Source};
 use crate::eval::error::EvalError;
-use crate::eval::floor::Suites;
+use crate::eval::parts::Suites;
 use crate::fsio;
 
 /// What a target file says.
@@ -140,9 +140,13 @@ const DECIDED: [&str; 10] = [
 ];
 
 impl TargetFile {
-    /// The same, to be asked a suite and its floor one after the other.
+    /// The same, to be asked the parts of a suite one after the other.
     pub fn for_suites(self, suites: &Suites) -> Self {
-        let parts = suites.floor.iter().chain([&suites.suite]);
+        let parts = suites
+            .floor
+            .iter()
+            .chain(&suites.dev)
+            .chain([&suites.suite]);
         let cases = parts.flat_map(|part| part.cases());
         Self {
             cases: cases.map(|case| case.id.clone()).collect(),

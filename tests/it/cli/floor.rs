@@ -437,3 +437,61 @@ fn recorded_outputs_of_a_suite_and_its_floor_stand_in_one_file() {
     assert_eq!(refused.code, Some(2), "{refused}");
     assert!(refused.stderr.contains("INC-99"), "{refused}");
 }
+
+#[test]
+fn cases_to_look_at_are_told_in_full_and_never_compared() {
+    let scene = Scene::new();
+    scene.write("gate.yaml", POLICY);
+    scene.write("suite.yaml", format!("{SUITE}cases: cases.jsonl\n"));
+    let none = scene.eval("new", "--split dev");
+    assert_eq!(none.code, Some(2), "{none}");
+    assert!(
+        none.to_string()
+            .contains("`splits: {gate: FILE, dev: FILE}`"),
+        "{none}"
+    );
+    let splits = "splits: {gate: cases.jsonl, dev: dev.jsonl}\n";
+    scene.write("suite.yaml", format!("{SUITE}{splits}"));
+    let case =
+        |id: &str, text: &str| format!("{}\n", json!({"id": id, "prompt": text, "target": "yes"}));
+    scene.write("dev.jsonl", case("t001", "again"));
+    let twice = scene.eval("new", "--split dev");
+    assert_eq!(twice.code, Some(2), "{twice}");
+    assert!(
+        twice
+            .to_string()
+            .contains("dev.jsonl:1: the case \"t001\" is already at"),
+        "{twice}"
+    );
+    let wrong = (1..=5).map(|n| case(&format!("d{n}"), &format!("always wrong {n}")));
+    let cases = wrong.chain([case("d6", "fine")]).collect::<String>();
+    scene.write("dev.jsonl", cases);
+    let told = scene.eval("new", "--split dev").ok();
+    assert!(
+        told.to_string().contains("d5: \"no\" instead of \"yes\""),
+        "{told}"
+    );
+    let json = scene.eval("new", "--split dev --format json").ok().json();
+    assert_eq!(json["suite_name"], "answers.dev");
+    let missed = json["missed"].as_array().unwrap();
+    assert_eq!(missed.len(), 5);
+    assert_eq!(missed[4]["id"], "d5");
+    scene.eval("old", "--split dev").ok();
+    let refused = scene.gate("--suite answers.dev");
+    assert_eq!(refused.code, Some(2), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("answers.dev is a part of a suite that is not compared"),
+        "{refused}"
+    );
+    // The comparison knows nothing of them.
+    scene.eval("old", "").ok();
+    scene.eval("new", "").ok();
+    let judged = scene.gate("--suite suite.yaml --format json");
+    assert_eq!(
+        judged.json()["comparisons"][0]["numbers"]["n"],
+        160,
+        "{judged}"
+    );
+}

@@ -648,5 +648,5 @@ fn a_floor_is_judged_too() {
             .replace("type: llm-rubric", "type: pairwise")
             .replace("judge.yaml,", "judge.yaml, against: old.jsonl,"),
     );
-    exits(scene.eval("old"), 2, "a floor is not compared");
+    exits(scene.eval("old"), 2, "only the split `gate` is compared");
 }

@@ -30,12 +30,14 @@ Examples:
   retune eval answers.yaml --model support:candidate --target vllm.yaml
   retune eval answers.yaml --target outputs.jsonl
   retune eval answers.yaml --base smollm --strategy four-shot.yaml
+  retune eval suite.yaml --run 3f9a1c2b7d10 --split dev
 
 A report is made once: the same subject on the same suite is not run again. A case that could
 not be answered stays in every number as wrong, and the gate counts it.
 
 The floor of a suite (`splits: {gate: …, floor: …}`) is asked too and has a report of its own;
-what a target or a model that draws misses there is asked again.
+what a target or a model that draws misses there is asked again. `--split dev` asks the cases that
+the suite has for looking at (`splits: {gate: …, dev: …}`) instead, and prints each that went wrong.
 
 A target is an OpenAI-compatible endpoint, a program, or recorded outputs; with --model or --run
 it is what serves that version. Calls that fail for now are made again by the same command.
@@ -94,6 +96,9 @@ struct Asked {
     /// What is put before each question: instruction, examples of a training split, passages of documents
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     strategy: Option<PathBuf>,
+    /// Which cases to ask: those that versions are compared on, with the floor, or those to look at
+    #[arg(long, value_name = "SPLIT", value_enum, default_value_t = Split::Gate)]
+    split: Split,
     /// How often a case of the suite's floor that is missed is asked again, where answers are drawn;
     /// as the policy's `floor.confirm.repeats` says
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -101,6 +106,15 @@ struct Asked {
     /// Say whether a report is there already, run nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// The parts of a suite that are asked by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Split {
+    /// What versions are compared on, and the floor
+    Gate,
+    /// What people look at while they work
+    Dev,
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
@@ -133,6 +147,10 @@ fn evaluate(args: &Asked, session: &Session<'_>) -> Result<Exit, Failure> {
             .transpose()?,
         file,
     };
+    if args.split == Split::Dev {
+        let dev = suites.dev.as_ref().ok_or_else(no_dev)?;
+        return Ok(told(session, &Evaluated::in_full(dev, &asking.ask(dev)?)));
+    }
     let evaluated = Evaluated::new(&suites.suite, &asking.ask(&suites.suite)?);
     let Some(floor) = &suites.floor else {
         return Ok(told(session, &evaluated));
@@ -145,6 +163,11 @@ fn evaluate(args: &Asked, session: &Session<'_>) -> Result<Exit, Failure> {
         },
     };
     Ok(told(session, &evaluated.with_floor(floor, &answers)))
+}
+
+fn no_dev() -> Failure {
+    Failure::usage("the suite has no cases to look at")
+        .hint("name their file in the suite: `splits: {gate: FILE, dev: FILE}`")
 }
 
 /// Who is asked, and how.

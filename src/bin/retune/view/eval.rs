@@ -54,7 +54,10 @@ pub(crate) struct Evaluated {
     /// How it did on the suite's floor.
     #[serde(skip_serializing_if = "Option::is_none")]
     floor: Option<Box<Floor>>,
-    /// The first cases of a generative suite that went wrong: for people, who find all of them in the report.
+    /// Of cases to look at, each that went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missed: Option<Vec<CaseResult>>,
+    /// The first cases of a generative suite that went wrong, or all of those to look at: for people.
     #[serde(skip)]
     wrong: Vec<String>,
 }
@@ -94,8 +97,11 @@ impl Evaluated {
             unscored: 0,
             dry_run: false,
             floor: None,
+            missed: None,
             wrong: match (suite.task(), report) {
-                (Task::Generation(_) | Task::Scored(_), Some((_, report))) => wrong(&report.cases),
+                (Task::Generation(_) | Task::Scored(_), Some((_, report))) => {
+                    wrong(&report.cases, WRONG)
+                }
                 _ => Vec::new(),
             },
         }
@@ -103,6 +109,18 @@ impl Evaluated {
 }
 
 impl Evaluated {
+    /// What came of asking cases to look at, with each that went wrong.
+    pub(crate) fn in_full(suite: &Suite, through: &Through) -> Self {
+        let report = through.evaluation.report.as_ref();
+        let cases = report.map_or(&[][..], |(_, report)| &report.cases);
+        let missed = cases.iter().filter(|case| !case.correct);
+        Self {
+            missed: Some(missed.cloned().collect()),
+            wrong: wrong(cases, usize::MAX),
+            ..Self::new(suite, through)
+        }
+    }
+
     /// The same, with what came of asking the suite's floor.
     pub(crate) fn with_floor(self, floor: &Suite, answers: &FloorAnswers) -> Self {
         let report = answers.first.evaluation.report.as_ref();
@@ -113,7 +131,7 @@ impl Evaluated {
             first: Self::new(floor, &answers.first),
             missed,
             again: answers.again.as_ref().map(|again| Self::new(floor, again)),
-            told: report.map_or_else(Vec::new, |(_, report)| wrong(&report.cases)),
+            told: report.map_or_else(Vec::new, |(_, report)| wrong(&report.cases, WRONG)),
         };
         Self {
             floor: Some(Box::new(floor)),
@@ -332,8 +350,8 @@ impl Floor {
 }
 
 /// The first cases with a wrong answer, each on one line.
-fn wrong(cases: &[CaseResult]) -> Vec<String> {
-    let wrong = cases.iter().filter(|case| !case.correct).take(WRONG);
+fn wrong(cases: &[CaseResult], most: usize) -> Vec<String> {
+    let wrong = cases.iter().filter(|case| !case.correct).take(most);
     let line = |case: &CaseResult| match (&case.predicted, &case.error) {
         (None, None) => format!("{}: no output was recorded", case.id),
         (Some(said), _) => format!(

@@ -1,34 +1,53 @@
-//! Floors: the cases of a suite that every version has to pass, as a suite of their own.
+//! The parts of a suite file as suites of their own: what versions are compared on; the cases that people may look at as
+//! often as they like; and the floor, the cases that every version has to pass.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::error::EvalError;
+use super::provenance::Split;
 use super::suite::{Suite, Task};
 use crate::name::{ParseNameError, SuiteName};
 
-/// How the names of floors end, and those of suites that ask some of a floor's cases again.
-const ENDING: &str = ".floor";
+/// How the names of floors end, those of suites that ask some of a floor's cases again, and those of cases to look at.
+const FLOOR: &str = ".floor";
+const DEV: &str = ".dev";
 const AGAIN: &str = ".again";
 
-/// The name of the floor of the suite `name`.
-pub(super) fn name_of(name: &SuiteName) -> Result<SuiteName, ParseNameError> {
-    let floor = format!("{name}{ENDING}");
-    // What asks again has to have a name too.
-    let _: SuiteName = format!("{floor}{AGAIN}").parse()?;
-    floor.parse()
+/// The name of a part of the suite `name`.
+pub(super) fn name_of(name: &SuiteName, split: Split) -> Result<SuiteName, ParseNameError> {
+    match split {
+        Split::Gate => Ok(name.clone()),
+        Split::Dev => format!("{name}{DEV}").parse(),
+        Split::Floor => {
+            let floor = format!("{name}{FLOOR}");
+            // What asks again has to have a name too.
+            let _: SuiteName = format!("{floor}{AGAIN}").parse()?;
+            floor.parse()
+        }
+    }
 }
 
-/// Whether a name is kept for floors.
+/// Whether a name is kept for such parts.
 pub(super) fn is_name(name: &SuiteName) -> bool {
     let name = name.as_str();
-    name.trim_end_matches(AGAIN).ends_with(ENDING)
+    name.ends_with(DEV) || name.trim_end_matches(AGAIN).ends_with(FLOOR)
 }
 
 impl Suite {
     /// The name under which the floor of the suite `name` is recorded; `None` where that is too long to have one.
     pub fn floor_name(name: &SuiteName) -> Option<SuiteName> {
-        name_of(name).ok()
+        name_of(name, Split::Floor).ok()
+    }
+
+    /// The name under which the cases to look at of the suite `name` are recorded; `None` where that is too long.
+    pub fn dev_name(name: &SuiteName) -> Option<SuiteName> {
+        name_of(name, Split::Dev).ok()
+    }
+
+    /// Whether it is a part that versions are not compared on.
+    pub fn is_part(&self) -> bool {
+        is_name(self.name())
     }
 
     /// Of a floor: the suite that asks these of its cases `repeats` times again, with other draws.
@@ -53,11 +72,13 @@ impl Suite {
     }
 }
 
-/// A suite, and its floor where it has one.
+/// A suite, and its other parts where it has them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suites {
     /// What versions are compared on.
     pub suite: Suite,
+    /// What people may look at as often as they like.
+    pub dev: Option<Suite>,
     /// What every version has to pass.
     pub floor: Option<Suite>,
 }
@@ -68,6 +89,7 @@ impl Suites {
         let located = Suite::locate(path)?;
         Ok(Self {
             suite: located.suite,
+            dev: located.dev.map(|dev| dev.suite),
             floor: located.floor.map(|floor| floor.suite),
         })
     }
