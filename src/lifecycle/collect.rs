@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
+use super::needs::needed_by;
 use crate::digest::Digest;
 use crate::fsio::{self, FileError};
 use crate::registry::{Registry, RegistryError};
@@ -67,6 +66,7 @@ pub fn missing_objects(store: &Store) -> Result<Vec<MissingObject>, CollectError
         let note = |path: &str, document: &[u8]| {
             let absent = needed_by(document)
                 .into_iter()
+                .map(|(digest, _)| digest)
                 .filter(|digest| !store.contains(digest));
             missing.extend(absent.map(|digest| MissingObject {
                 digest,
@@ -78,52 +78,6 @@ pub fn missing_objects(store: &Store) -> Result<Vec<MissingObject>, CollectError
             .map_err(|source| unreadable(&file, source))?;
     }
     Ok(missing.into_iter().collect())
-}
-
-/// The objects that a record cannot be used without.
-fn needed_by(document: &[u8]) -> Vec<Digest> {
-    // What is no document of ours needs nothing; whether it is sound, `model verify` says.
-    let Ok(value) = serde_json::from_slice::<Value>(document) else {
-        return Vec::new();
-    };
-    let members = |key: &str| match &value[key] {
-        Value::Object(map) => map.values().collect(),
-        Value::Array(list) => list.iter().collect(),
-        _ => Vec::new(),
-    };
-    let named: Vec<&Value> = match value["schema"].as_str().unwrap_or_default() {
-        "retune.dataset/1" => members("splits")
-            .iter()
-            .map(|split| &split["blob"])
-            .collect(),
-        "retune.base/1" | "retune.run/1" => members("files")
-            .iter()
-            .map(|file| &file["sha256"])
-            .collect(),
-        "retune.version/1" => ["base", "adapter"]
-            .iter()
-            .filter_map(|part| value[part]["files"].as_array())
-            .flatten()
-            .map(|file| &file["sha256"])
-            .collect(),
-        "retune.suite/1" => vec![
-            &value["cases"]["digest"],
-            &value["generation"]["judge"]["calibration"],
-        ],
-        "retune.report-entry/1" => vec![&value["report"]],
-        "retune.evidence/1" => members("baselines")
-            .iter()
-            .chain(&[&value["candidate"]])
-            .map(|arm| &arm["report"])
-            .chain([&value["suite"], &value["policy"]])
-            .chain(["suite", "report", "again"].map(|part| &value["floor"][part]))
-            .collect(),
-        _ => Vec::new(),
-    };
-    let digests = named
-        .into_iter()
-        .filter_map(|name| name.as_str()?.parse().ok());
-    digests.collect()
 }
 
 fn unreadable(file: &MemberFile, source: RegistryError) -> CollectError {

@@ -88,7 +88,7 @@ impl AilmentKind {
         match self {
             _ if self.is_mendable() => "retune doctor --fix",
             Self::MissingObject => {
-                "add the same file again (dataset add, base add, train), or copy the object from another store"
+                "fetch it from the bucket that retune.yaml names (retune store pull --all), or add the same file again (dataset add, base add, train)"
             }
             Self::Damaged => {
                 "compare with another clone: git -C REGISTRY log -p -- PATH; a fork is settled by retune model rollback"

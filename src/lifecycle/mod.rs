@@ -23,6 +23,7 @@ mod lineage;
 #[cfg(feature = "train")]
 mod local;
 mod migration;
+mod needs;
 mod pin;
 mod policy;
 mod promote;
@@ -30,6 +31,7 @@ mod register;
 mod retrain;
 mod through;
 mod train;
+mod transfer;
 mod workspace;
 
 pub use base::{AddedBase, BaseActError, KnownBase, add_base, find_base};
@@ -52,6 +54,7 @@ pub use migration::{
     Migration, MigrationAsk, MigrationError, MigrationOutcome, MigrationPlan, MigrationStatus,
     MigrationStep, StepState, plan_migration, plan_retraining,
 };
+pub use needs::{Scope, Thing, ThingError};
 pub use pin::{PinActError, PinChange, pin, pin_answers, update_pins};
 pub use policy::{PolicyError, ProjectPolicy, adopt_policy, policy_of};
 pub use promote::{OtherPolicy, PromoteError, Promotion, promote};
@@ -62,4 +65,5 @@ pub use train::{
     FromWhere, JobInputs, TrainActError, Trained, TrainedRun, find_trained, job_inputs,
     plan_training, resume, train,
 };
+pub use transfer::{Pulled, Pushed, RemoteReport, TransferError, inspect_remote, pull, push};
 pub use workspace::Workspace;

@@ -13,6 +13,7 @@ use crate::fsio;
 use crate::git::{Remote, RemoteError};
 use crate::name::{AliasName, ModelName, TenantName};
 use crate::reference::VersionLabel;
+use crate::store::{Place, PlaceFault};
 
 /// The project file's name.
 pub const PROJECT_FILE: &str = "retune.yaml";
@@ -31,6 +32,8 @@ pub struct Project {
     pub store: PathBuf,
     /// The clone of the registry that `retune sync` keeps this one in step with.
     pub remote: Option<Remote>,
+    /// Where the store's objects are kept for others: what `retune store push` and `pull` meet.
+    pub store_remote: Option<Place>,
     /// The gate policy that decides about a model, where it is not [`GATE_FILE`]: relative to the project's root.
     pub gates: BTreeMap<ModelName, PathBuf>,
     /// The pins.
@@ -91,9 +94,18 @@ impl Project {
                 None
             }
         });
+        let store_remote = raw.store_remote.and_then(|raw| match raw.place() {
+            Ok(place) => Some(place),
+            Err(fault) => {
+                let key = format!("store_remote.{}", fault.part);
+                faults.push(source.fault(&key, fault.why));
+                None
+            }
+        });
         Faults::check(faults)?;
         Ok(Self {
             remote,
+            store_remote,
             tenant: raw.tenant,
             registry: raw.registry,
             store: raw.store,
@@ -167,12 +179,30 @@ struct RawProject {
     #[serde(default = "default_store")]
     store: PathBuf,
     remote: Option<String>,
+    store_remote: Option<RawPlace>,
     #[serde(default)]
     gates: BTreeMap<ModelName, PathBuf>,
     #[serde(default)]
     pins: BTreeMap<PinName, RawPin>,
     #[serde(default)]
     scan: RawScan,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPlace {
+    url: String,
+    endpoint: Option<String>,
+    region: Option<String>,
+    #[serde(default)]
+    allow_http: bool,
+}
+
+impl RawPlace {
+    fn place(&self) -> Result<Place, PlaceFault> {
+        let (endpoint, region) = (self.endpoint.as_deref(), self.region.as_deref());
+        Place::new(&self.url, endpoint, region, self.allow_http)
+    }
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! One tenant's part of the registry.
 
 use super::error::RegistryError;
+use super::layout;
 use super::record::Catalogue;
 use super::report::Reports;
 use super::root::Registry;
@@ -53,6 +54,18 @@ impl<'r> Tenant<'r> {
     /// Where evaluation reports are.
     pub fn reports(&self) -> Reports<'_> {
         Reports { tenant: self }
+    }
+
+    /// Calls `each` with the path and the bytes of every document of the tenant that is recorded now.
+    pub fn documents(&self, mut each: impl FnMut(&str, &[u8])) -> Result<(), RegistryError> {
+        let view = self.view()?;
+        let own = format!("{}/{}/", layout::TENANTS, self.name);
+        let mut take = |path: &str, document: &[u8]| {
+            if path.starts_with(&own) {
+                each(path, document);
+            }
+        };
+        Ok(view.git.every_file(view.commit, &mut take)?)
     }
 
     /// The newest state, once it is known that the tenant exists.

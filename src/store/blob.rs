@@ -82,7 +82,27 @@ impl Store {
     }
 
     /// Stores everything `reader` yields. Streams: memory stays constant. Durable when it returns.
-    pub fn put(&self, mut reader: impl Read) -> Result<Blob, StoreError> {
+    pub fn put(&self, reader: impl Read) -> Result<Blob, StoreError> {
+        let (pending, blob) = self.take_in(reader)?;
+        self.admit(pending, blob)?;
+        Ok(blob)
+    }
+
+    /// The same for what is to be the object of this digest; when it is not, nothing is stored.
+    pub fn put_as(&self, digest: &Digest, reader: impl Read) -> Result<Blob, StoreError> {
+        let (pending, blob) = self.take_in(reader)?;
+        if blob.digest != *digest {
+            return Err(StoreError::Unlike {
+                digest: *digest,
+                found: blob.digest,
+            });
+        }
+        self.admit(pending, blob)?;
+        Ok(blob)
+    }
+
+    /// Writes everything `reader` yields to a file that nobody can see yet.
+    fn take_in(&self, mut reader: impl Read) -> Result<(Pending, Blob), StoreError> {
         let tmp = self.root.join("tmp");
         let mut sink = Hashing {
             pending: Pending::in_dir(&tmp)?,
@@ -104,8 +124,7 @@ impl Store {
             digest: sink.hasher.finish(),
             size: sink.size,
         };
-        self.admit(sink.pending, blob)?;
-        Ok(blob)
+        Ok((sink.pending, blob))
     }
 
     /// Stores bytes that are in memory.
@@ -280,6 +299,17 @@ mod tests {
         assert_eq!(store.put_bytes(b"abc").unwrap(), blob);
         assert_eq!(*store.read(&blob.digest).unwrap(), b"abc");
         assert_eq!(fs::read_dir(store.root().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_not_the_object_it_was_to_be_leaves_nothing() {
+        let (_dir, store) = store();
+        let digest = Digest::of(b"abc");
+        let refused = store.put_as(&digest, &b"abd"[..]).unwrap_err();
+        assert!(matches!(refused, StoreError::Unlike { .. }), "{refused}");
+        assert!(!store.contains(&digest) && !store.contains(&Digest::of(b"abd")));
+        assert_eq!(fs::read_dir(store.root().join("tmp")).unwrap().count(), 0);
+        assert_eq!(store.put_as(&digest, &b"abc"[..]).unwrap().digest, digest);
     }
 
     #[test]

@@ -31,6 +31,14 @@ pub enum StoreError {
         /// The object's file.
         path: PathBuf,
     },
+    /// What came is not the object that it was to be.
+    #[error("what was to be object {digest} hashes to {found}; nothing of it was kept")]
+    Unlike {
+        /// What it was to be.
+        digest: Digest,
+        /// What it is.
+        found: Digest,
+    },
     /// A newer or foreign directory.
     #[error("{} is not a store that this version can read: its format is {found:?}", store.display())]
     Format {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 
-use super::blob::Store;
+use super::blob::{Blob, Store};
 use super::error::StoreError;
 use crate::digest::Digest;
 use crate::fsio::Context;
@@ -31,6 +31,11 @@ impl Roots {
         self.digests.extend(digests_in(document));
     }
 
+    /// Takes one digest.
+    pub fn add(&mut self, digest: Digest) {
+        self.digests.insert(digest);
+    }
+
     /// How many different digests were found.
     pub fn digests(&self) -> u64 {
         self.digests.len() as u64
@@ -42,7 +47,31 @@ impl Roots {
     }
 }
 
+/// What roots lead to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The objects that are here, sorted.
+    pub here: Vec<Blob>,
+    /// Digests of objects that are not here, or of other things.
+    pub elsewhere: BTreeSet<Digest>,
+}
+
 impl Store {
+    /// What the roots lead to, directly or through objects that are here.
+    pub fn reach(&self, roots: &Roots) -> Result<Reach, StoreError> {
+        let mut reach = Reach::default();
+        for digest in self.mark(roots, [])? {
+            if self.contains(&digest) {
+                let path = self.path_of(&digest);
+                let size = path.metadata().doing("look at", &path)?.len();
+                reach.here.push(Blob { digest, size });
+            } else {
+                reach.elsewhere.insert(digest);
+            }
+        }
+        Ok(reach)
+    }
+
     /// Everything that the roots and `young` objects name, and what that names, and so on; with themselves.
     pub(super) fn mark(
         &self,
@@ -70,11 +99,16 @@ impl Store {
         let mut beginning = Vec::new();
         let mut head = (&mut file).take(longest as u64);
         head.read_to_end(&mut beginning).doing("read", &path)?;
-        if !BEGINNINGS.iter().any(|known| beginning.starts_with(known)) {
+        if !is_document(&beginning) {
             return Ok(Vec::new());
         }
         Ok(digests_in(&self.read(digest)?).collect())
     }
+}
+
+/// Whether something that begins so is a document or a tree.
+pub(super) fn is_document(beginning: &[u8]) -> bool {
+    BEGINNINGS.iter().any(|known| beginning.starts_with(known))
 }
 
 /// Every run of exactly 64 lower-case hexadecimal digits.

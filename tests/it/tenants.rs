@@ -129,6 +129,8 @@ const COMMANDS: &[(&str, Kind, Option<i32>)] = &[
     ("status", Of(0), Some(0)),
     ("sync ../nowhere.git", Free, Some(2)),
     ("store verify", Free, None),
+    ("store push ~support@LABEL --dry-run", Reference, Some(2)),
+    ("store pull ~support@LABEL --dry-run", Reference, Some(2)),
     ("store gc plan", Free, Some(0)),
     ("doctor", Free, None),
     ("completions bash", Free, Some(0)),

@@ -45,7 +45,7 @@ const NEIGHBOURS: [(&str, &str); 11] = [
 ];
 
 /// Crates with one home: a deprecated or heavy one is replaced in one place.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: [(&str, &[&str]); 16] = [
     ("sha2", &["src/digest.rs"]),
     ("serde_yaml", &["src/document/"]),
     ("tempfile", &["src/fsio.rs"]),
@@ -55,6 +55,9 @@ const HOMES: [(&str, &[&str]); 13] = [
     ("jiff", &["src/time.rs"]),
     ("jsonschema", &["src/eval/grader/"]),
     ("bm25", &["src/eval/strategy/"]),
+    ("object_store", &["src/store/remote/"]),
+    ("tokio", &["src/store/remote/"]),
+    ("rustls", &["src/store/remote/"]),
     ("ureq", &["src/eval/target/"]),
     ("zip", &["src/eval/import/"]),
     ("clap", &["src/bin/"]),

@@ -17,14 +17,14 @@ use retune::git::GitError;
 use retune::lifecycle::{
     BaseActError, CollectError, DatasetActError, DifferenceError, DoctorError, EvaluateError,
     ExportError, InitError, JudgeError, MigrationError, PinActError, PolicyError, PromoteError,
-    TrainActError,
+    TrainActError, TransferError,
 };
 use retune::pin::PinError;
 use retune::pipeline::PipelineError;
 use retune::registry::RegistryError;
 use retune::scan::ScanError;
 use retune::scan::hook::HookError;
-use retune::store::StoreError;
+use retune::store::{RemoteError, StoreError};
 use retune::train::TrainError;
 
 use crate::exit::Exit;
@@ -36,6 +36,7 @@ pub(crate) struct Failure {
     message: String,
     causes: Vec<String>,
     hints: Vec<String>,
+    lacks_object: bool,
 }
 
 impl Failure {
@@ -46,6 +47,7 @@ impl Failure {
             message: message.into(),
             causes: Vec::new(),
             hints: Vec::new(),
+            lacks_object: false,
         }
     }
 
@@ -55,11 +57,13 @@ impl Failure {
     }
 
     /// A library error with its chain of causes.
-    pub(crate) fn from_error(exit: Exit, error: &dyn Error) -> Self {
+    pub(crate) fn from_error(exit: Exit, error: &(dyn Error + 'static)) -> Self {
         let mut failure = Self::new(exit, error.to_string());
+        failure.lacks_object = is_about_a_missing_object(error);
         let mut source = error.source();
         while let Some(cause) = source {
             failure.causes.push(cause.to_string());
+            failure.lacks_object |= is_about_a_missing_object(cause);
             source = cause.source();
         }
         failure
@@ -97,6 +101,17 @@ impl Failure {
     pub(crate) fn hints(&self) -> &[String] {
         &self.hints
     }
+
+    /// Whether the reason is an object that the store does not have.
+    pub(crate) fn lacks_object(&self) -> bool {
+        self.lacks_object
+    }
+}
+
+fn is_about_a_missing_object(error: &(dyn Error + 'static)) -> bool {
+    let boxed = error.downcast_ref::<Box<StoreError>>().map(Box::as_ref);
+    let found = error.downcast_ref::<StoreError>().or(boxed);
+    matches!(found, Some(StoreError::Missing { .. }))
 }
 
 impl From<FileError> for Failure {
@@ -115,6 +130,64 @@ impl From<StoreError> for Failure {
             Exit::Failed
         };
         Self::from_error(exit, &error)
+    }
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        use RemoteError as E;
+        let exit = match &error {
+            error if error.is_integrity() => Exit::Integrity,
+            error if error.is_usage() => Exit::Usage,
+            E::Interrupted => Exit::Interrupted,
+            _ => Exit::Failed,
+        };
+        let hint = match &error {
+            E::NotConfigured => {
+                "write into it: store_remote: {url: s3://BUCKET/PREFIX}; without an `endpoint`, it is on AWS"
+            }
+            E::NotBuilt(_) => "build it with the default features: cargo install --path .",
+            E::NoCredentials(_) => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; on a machine of AWS that has a role, set \
+                 AWS_METADATA_ENDPOINT=http://169.254.169.254"
+            }
+            E::Denied { .. } => {
+                "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and at what they may do: s3:ListBucket, s3:GetObject \
+                 and, to push, s3:PutObject and s3:AbortMultipartUpload"
+            }
+            E::Request { .. } => {
+                "look at `store_remote` in retune.yaml: url, endpoint and region; trying again may help"
+            }
+            E::Overwrites(_) => {
+                "use a server that honours conditional writes, such as AWS S3, or a newer version of this one"
+            }
+            E::NoStore(_) => {
+                "look at its url in retune.yaml, or push first, where the objects are: retune store push"
+            }
+            E::Size { .. } | E::Damaged { .. } => {
+                "somebody changed the bucket past retune: remove the object there, and push it from where it is sound"
+            }
+            E::Store(_) | E::Setting { .. } | E::Interrupted => "",
+        };
+        match (error, hint) {
+            (E::Store(error), _) => error.into(),
+            (error, "") => Self::from_error(exit, &error),
+            (error, hint) => Self::from_error(exit, &error).hint(hint),
+        }
+    }
+}
+
+impl From<TransferError> for Failure {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Registry(error) => error.into(),
+            TransferError::Store(error) => error.into(),
+            TransferError::Remote(error) => error.into(),
+            TransferError::Pin(error) => error.into(),
+            error @ TransferError::Document(_) => Self::from_error(Exit::Integrity, &error),
+            error @ TransferError::NothingPinned => Self::from_error(Exit::Usage, &error)
+                .hint("say what you need: retune store pull MODEL:ALIAS, or --all"),
+        }
     }
 }
 
@@ -268,6 +341,7 @@ impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::Registry(error) => error.into(),
+            ExportError::Store(error) => error.into(),
             ExportError::Base(error) => error.into(),
             error => {
                 let exit = if error.is_integrity() {

@@ -26,7 +26,10 @@ fn main() -> ExitCode {
     memory::keep_freed_pages();
     let cli = Cli::parse();
     let ui = Ui::new(&cli.global);
-    let outcome = Session::new(&cli.global, &ui).and_then(|session| cli.command.run(&session));
+    let outcome = Session::new(&cli.global, &ui).and_then(|session| {
+        let outcome = cli.command.run(&session);
+        outcome.map_err(|failure| session.advise(failure))
+    });
     let exit = outcome.unwrap_or_else(|failure| {
         ui.failure(&failure);
         failure.exit()

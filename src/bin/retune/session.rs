@@ -11,7 +11,7 @@ use retune::git::{HookEnvironment, Identity, IdentityError, configured_identity}
 use retune::lifecycle::Workspace;
 use retune::pin::{PROJECT_FILE, Project};
 use retune::registry::{Act, Registry};
-use retune::store::{Member, Store};
+use retune::store::{Bucket, Member, Place, RemoteError, Store};
 use retune::time::Timestamp;
 use retune::train::{Machine, MachineClass};
 
@@ -106,6 +106,45 @@ impl<'a> Session<'a> {
     /// The project file, which must be there.
     pub(crate) fn required_project(&self) -> Result<Project, Failure> {
         project(&self.root)
+    }
+
+    /// A way to open the bucket that the project file names, with the credentials of the environment.
+    pub(crate) fn bucket(
+        &self,
+    ) -> Result<impl FnOnce() -> Result<Bucket, RemoteError> + use<>, Failure> {
+        let place = self.store_remote()?;
+        Ok(move || match place {
+            Some(place) => Bucket::open(&place, &|name| env::var(name).ok()),
+            None => Err(RemoteError::NotConfigured),
+        })
+    }
+
+    /// The place of the store's objects that the project file names.
+    pub(crate) fn store_remote(&self) -> Result<Option<Place>, Failure> {
+        Ok(self.required_project()?.store_remote)
+    }
+
+    /// Where an object that is not here may be; `None` when the project names no such place.
+    fn elsewhere(&self) -> Option<String> {
+        let place = self.project().ok()??.store_remote?;
+        Some(format!(
+            "what is not here may be in {place}: retune store pull --all, or with the names of what you need"
+        ))
+    }
+
+    /// Says, beside a result, where what is missing here may be.
+    pub(crate) fn say_elsewhere(&self) {
+        if let Some(hint) = self.elsewhere() {
+            self.ui.hint(&hint);
+        }
+    }
+
+    /// A failure with the way to get what is missing here.
+    pub(crate) fn advise(&self, failure: Failure) -> Failure {
+        match failure.lacks_object().then(|| self.elsewhere()).flatten() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
 
     /// What git told this process, when it runs as a hook.

@@ -153,6 +153,11 @@ impl Ui {
         }
     }
 
+    /// A way out, beside a result that is not what was hoped for.
+    pub(crate) fn hint(&self, hint: &str) {
+        self.say(&format!("{} {hint}", styled(BOLD, "hint:")));
+    }
+
     fn line(&self, line: &str) {
         match self.work.lock() {
             Ok(work) => match work.as_ref().filter(|_| self.bars) {

@@ -77,7 +77,7 @@ fn what_is_lost_is_named_and_not_mended() {
     assert_snapshot!(project.env.run("doctor --fix"), @"
     $ retune doctor --fix
     missing-object sha256:9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c: named by [ENV]/project/.retune/registry: tenants/default/models/support/versions/20261123-dd9f379a1d9f.json
-      mend: add the same file again (dataset add, base add, train), or copy the object from another store
+      mend: fetch it from the bucket that retune.yaml names (retune store pull --all), or add the same file again (dataset add, base add, train)
     --- exit 14
     ");
 }

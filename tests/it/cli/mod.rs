@@ -1,6 +1,8 @@
 //! Whole conversations with the binary, as inline snapshots.
 
 pub(crate) mod base;
+#[cfg(feature = "s3")]
+mod bucket;
 mod dataset;
 mod doctor;
 #[cfg(feature = "train")]

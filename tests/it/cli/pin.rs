@@ -57,6 +57,13 @@ fn a_version_is_pinned_checked_and_listed() {
     # The clone of the registry that `retune sync` keeps this one in step with: a directory, ssh:// or https://.
     # remote: ssh://git@example.org/team/registry.git
 
+    # The bucket that `retune store push` and `retune store pull` exchange the store's objects with. Credentials come from
+    # the environment (AWS_ACCESS_KEY_ID, …), never from this file.
+    # store_remote:
+    #   url: s3://team-models/retune
+    #   endpoint: https://s3.example.org   # AWS, if not given
+    #   region: eu-central-1
+
     # Which gate policy decides about a model, where it is not gate.yaml.
     # gates:
     #   support: gates/support.yaml

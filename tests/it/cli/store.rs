@@ -62,6 +62,23 @@ fn without_a_store_it_says_what_to_do() {
     ");
 }
 
+#[cfg(not(feature = "s3"))]
+#[test]
+fn a_build_without_buckets_says_so_and_does_the_rest() {
+    let env = Env::new();
+    env.run("init").ok();
+    let remote = "version: 1\ntenant: default\nstore_remote: {url: s3://models/team}\n";
+    env.write("retune.yaml", remote);
+    env.run("store verify").ok();
+    assert_snapshot!(env.run("store push"), @"
+    $ retune store push
+    --- stderr
+    error: cannot reach s3://models/team: this build of retune was made without the feature s3
+      hint: build it with the default features: cargo install --path .
+    --- exit 2
+    ");
+}
+
 /// Makes every object of a store nine days old.
 fn age(store: &Path) {
     let then = SystemTime::now() - Duration::from_secs(9 * 24 * 3600);

@@ -1,6 +1,8 @@
 //! A clean place to run the binary in: own home, cleared environment, fixed time and person.
 
 pub(crate) mod endpoint;
+#[cfg(feature = "s3")]
+pub(crate) mod moto;
 pub(crate) mod project;
 
 use std::fmt;

@@ -19,7 +19,7 @@ The other clone is a bare git repository (git init --bare), empty at first. What
 in both is in both afterwards; registering, adding and judging different things never collide.
 When both moved one alias, or judged on the same suite, the other clone was faster: nothing is
 changed on either side until this one gives way. Files of datasets, bases and adapters are not
-sent: let the clones share a store.
+sent: let the clones share a store, or a bucket (retune store push, retune store pull).
 
 Exit codes: 0 both are in step, 1 the other clone could not be reached, 2 it is another
 registry, 14 it is damaged, or an alias was moved in two places and is not settled, 15 the other

@@ -22,4 +22,5 @@ pub(crate) mod scan;
 pub(crate) mod store;
 pub(crate) mod sync;
 pub(crate) mod table;
+pub(crate) mod transfer;
 pub(crate) mod verified;

@@ -97,7 +97,7 @@ impl View for Synced {
             writeln!(
                 out,
                 "{} files that the registry names are not in this store: share the store with the other clone, \
-                 or copy its objects; `retune store verify` lists them",
+                 or fetch them from a bucket (retune store pull); `retune store verify` lists them",
                 self.missing_objects
             )?;
         }

@@ -43,6 +43,9 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     }
     let exit = verified.exit();
     session.ui.emit(&verified);
+    if exit != Exit::Done {
+        session.say_elsewhere();
+    }
     Ok(exit)
 }
 

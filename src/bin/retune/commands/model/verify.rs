@@ -32,16 +32,20 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
     if args.rollback {
         let found = tenant.rollback_readiness(&workspace.store)?;
         session.ui.emit(&Ready::new(&found));
-        return Ok(match found.iter().all(|ready| ready.faults.is_empty()) {
-            true => Exit::Done,
-            false => Exit::Integrity,
-        });
+        if found.iter().all(|ready| ready.faults.is_empty()) {
+            return Ok(Exit::Done);
+        }
+        session.say_elsewhere();
+        return Ok(Exit::Integrity);
     }
     let store = (!args.records_only).then_some(&workspace.store);
     let found = tenant.verify(store)?;
     session.ui.emit(&Verified::new(tenant.name(), &found));
-    Ok(match found.faults.as_slice() {
-        [] => Exit::Done,
-        _ => Exit::Integrity,
-    })
+    if found.faults.is_empty() {
+        return Ok(Exit::Done);
+    }
+    if store.is_some() {
+        session.say_elsewhere();
+    }
+    Ok(Exit::Integrity)
 }
