@@ -90,7 +90,7 @@ impl Protection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Protected {
     /// It counts from now on, or did already.
-    Done(Added<Protection>),
+    Done(Box<Added<Protection>>),
     /// Only those who may move the alias can say who may.
     Refused(Refusal),
 }
@@ -140,7 +140,7 @@ impl Tenant<'_> {
             if let Some(known) = known {
                 let record = known.clone();
                 let added = Added { record, new: false };
-                return Ok(Step::Nothing(Protected::Done(added)));
+                return Ok(Step::Nothing(Protected::Done(Box::new(added))));
             }
             let record = match self.sealed(view, &guard, asked, act)? {
                 Ok(record) => record,
@@ -150,7 +150,7 @@ impl Tenant<'_> {
             let subject = format!("protect {model}:{alias} ({})", self.name);
             let transaction = state(view, &dir, &record, act, subject)?;
             let added = Added { record, new: true };
-            Ok(Step::Write(transaction, Protected::Done(added)))
+            Ok(Step::Write(transaction, Protected::Done(Box::new(added))))
         })
     }
 
