@@ -12,6 +12,7 @@ pub mod name;
 pub mod process;
 pub mod progress;
 pub mod reference;
+pub mod signature;
 pub mod stats;
 pub mod time;
 // Floor 1: bytes by content.

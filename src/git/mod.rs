@@ -24,7 +24,7 @@ mod tests;
 
 pub use checkout::{Checkout, HookEnvironment};
 pub use commit::{Commit, CommitId, Draft};
-pub use configured::configured_identity;
+pub use configured::{configured_identity, configured_signing_key};
 pub use error::GitError;
 pub use identity::{Identity, IdentityError};
 pub use index::{BlobId, TreeFile};

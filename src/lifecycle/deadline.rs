@@ -37,6 +37,8 @@ pub struct Standing {
     pub since: Timestamp,
     /// Whether two people moved it at once and nobody settled it yet.
     pub forked: bool,
+    /// Whether something was done to it since without a signature that counts.
+    pub unsigned: bool,
     /// When the version has to be replaced, the first day first.
     pub deadlines: Vec<Deadline>,
 }
@@ -65,7 +67,8 @@ fn standing(
     Ok(Some(Standing {
         model: model.clone(),
         since: event.at,
-        forked: alias.chain.fork.is_some(),
+        forked: alias.chain.fork.is_some() && alias.chain.unsigned.is_none(),
+        unsigned: alias.chain.unsigned.is_some(),
         deadlines: deadlines(tenant, &version)?,
         alias: alias.name,
         version,

@@ -91,7 +91,7 @@ impl AilmentKind {
                 "fetch it from the bucket that retune.yaml names (retune store pull --all), or add the same file again (dataset add, base add, train)"
             }
             Self::Damaged => {
-                "compare with another clone: git -C REGISTRY log -p -- PATH; a fork is settled by retune model rollback"
+                "compare with another clone: git -C REGISTRY log -p -- PATH; a fork, or a move without its signature, is settled by retune model rollback"
             }
             Self::LostMember => {
                 "mount or repair that project; if it is gone for good, remove its file in the store's projects/"

@@ -83,7 +83,7 @@ pub fn promote(
     let model = &version.manifest.model;
     let history = tenant.history(model, alias)?;
     let target = Target::from(&version);
-    if history.current() == Some(&target) && history.fork.is_none() {
+    if history.current() == Some(&target) && history.forked(model, alias).is_none() {
         return Ok(Promotion::Decided(version, Decision::Unchanged(target)));
     }
     let candidates = match evidence {

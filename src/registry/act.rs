@@ -2,6 +2,7 @@
 
 use crate::git::Identity;
 use crate::progress::Reporter;
+use crate::signature::SigningKey;
 use crate::time::Timestamp;
 
 /// The circumstances of a change.
@@ -9,6 +10,8 @@ use crate::time::Timestamp;
 pub struct Act<'a> {
     /// Who does it; author of the commit and `actor` of events.
     pub by: &'a Identity,
+    /// What they sign with, where it takes a signature.
+    pub key: Option<&'a SigningKey>,
     /// When.
     pub at: Timestamp,
     /// Check everything and give the result, but write nothing to the registry.

@@ -39,7 +39,7 @@ impl Tenant<'_> {
         self.chain(&view, model, alias)
     }
 
-    /// Where an alias points; an error when nowhere, or when its history forked.
+    /// Where an alias points; an error when nowhere, when its history forked, or when a signature is missing.
     pub(super) fn alias_target(
         &self,
         view: &View<'_>,
@@ -70,12 +70,17 @@ impl Tenant<'_> {
         model: &ModelName,
         alias: &AliasName,
     ) -> Result<Chain, RegistryError> {
-        let events = self.events(view, model)?.into_iter();
-        let chain = Chain::fold(events.filter(|(_, event)| event.alias == *alias))
+        let mut events = self.events(view, model)?;
+        events.retain(|(_, event)| event.alias == *alias);
+        let guard = self.guard(view, model, alias)?;
+        let folded = guard.refused(&events);
+        let folded = folded.and_then(|refused| Chain::fold(events, &refused));
+        let mut chain = folded
             .map_err(|error| damaged(&layout::events(&self.name, model), error.to_string()))?;
         if chain.fork.is_some() {
             return Ok(chain);
         }
+        chain.unsigned = guard.stray;
         let path = pointer_path(self, model, alias);
         let expected = chain.links.last().map(|(id, event)| pointer(id, event));
         if view.read(&path)? == expected.map(String::into_bytes) {
@@ -122,14 +127,25 @@ pub(super) fn pointer(id: &EventId, event: &Event) -> String {
 }
 
 impl Chain {
-    /// The error that a forked history is; `None` while everybody agrees.
+    /// The error that a history is which forked, or in which something is not signed that has to be; `None` while
+    /// everybody agrees.
     pub fn forked(&self, model: &ModelName, alias: &AliasName) -> Option<RegistryError> {
+        let (model, alias) = (model.clone(), alias.clone());
+        let agreed = self.current().map(|target| target.version.clone());
+        if let Some(why) = self.unsigned.clone() {
+            return Some(RegistryError::Unsigned {
+                model,
+                alias,
+                agreed,
+                why,
+            });
+        }
         let ends = self.fork.as_ref()?;
         let sides = ends.iter().map(|(_, event)| event.to.version.clone());
         Some(RegistryError::Forked {
-            model: model.clone(),
-            alias: alias.clone(),
-            agreed: self.current().map(|target| target.version.clone()),
+            model,
+            alias,
+            agreed,
             sides: sides.collect(),
         })
     }

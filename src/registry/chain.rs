@@ -12,6 +12,8 @@ pub struct Chain {
     pub links: Vec<(EventId, Event)>,
     /// The last events of each branch, when two people moved the alias at once and nobody settled it yet.
     pub fork: Option<Vec<(EventId, Event)>>,
+    /// A move, or a change of the protection, that lacks a signature that counts, and that nobody settled yet.
+    pub unsigned: Option<String>,
 }
 
 /// Why events do not form a chain.
@@ -20,6 +22,9 @@ pub enum ChainError {
     /// An event follows one that is not there.
     #[error("event {0} follows an event that is missing")]
     Detached(EventId),
+    /// A protection names an event that is not there.
+    #[error("event {0}, which a protection has behind it, is missing")]
+    Missing(EventId),
     /// An event does not continue the one before.
     #[error("event {event} does not continue the one before: {why}")]
     Broken {
@@ -32,7 +37,12 @@ pub enum ChainError {
 
 impl Chain {
     /// Puts the events of one alias in order.
-    pub fn fold(events: impl IntoIterator<Item = (EventId, Event)>) -> Result<Self, ChainError> {
+    ///
+    /// A refused one is treated like one side of a fork: nothing follows it but what settles it.
+    pub(super) fn fold(
+        events: impl IntoIterator<Item = (EventId, Event)>,
+        refused: &BTreeMap<EventId, String>,
+    ) -> Result<Self, ChainError> {
         let graph = Graph::new(events);
         let mut chain = Self::default();
         let mut seen = BTreeSet::new();
@@ -40,14 +50,16 @@ impl Chain {
         loop {
             match graph.following(last) {
                 [] => break,
-                [id] => {
+                [id] if !refused.contains_key(id) => {
                     chain.append(&graph, *id)?;
                     last = Some(*id);
                 }
-                several => {
-                    let branches = graph.descendants(several);
+                sides => {
+                    let branches = graph.descendants(sides);
                     seen.extend(branches.iter().copied());
-                    let Some(settled) = graph.settlement(&branches) else {
+                    let Some(settled) = graph.settlement(&branches, refused) else {
+                        let why = branches.iter().find_map(|id| refused.get(id));
+                        chain.unsigned = why.cloned();
                         let ends = graph.ends(&branches).into_iter();
                         chain.fork = Some(ends.map(|id| (id, graph.events[&id].clone())).collect());
                         break;
@@ -196,10 +208,14 @@ impl Graph {
     }
 
     /// The event that names exactly the ends of all branches, leaving out itself and what follows it.
-    fn settlement(&self, branches: &BTreeSet<EventId>) -> Option<EventId> {
+    fn settlement(
+        &self,
+        branches: &BTreeSet<EventId>,
+        refused: &BTreeMap<EventId, String>,
+    ) -> Option<EventId> {
         branches.iter().copied().find(|id| {
             let event = &self.events[id];
-            if event.kind != EventKind::Settle {
+            if event.kind != EventKind::Settle || refused.contains_key(id) {
                 return false;
             }
             let after = self.descendants(&[*id]);

@@ -10,6 +10,7 @@ use crate::fsio::FileError;
 use crate::git::GitError;
 use crate::name::{AliasName, ModelName, TenantName};
 use crate::reference::VersionLabel;
+use crate::signature::SigningError;
 use crate::store::StoreError;
 
 /// A registry operation that failed.
@@ -161,6 +162,24 @@ pub enum RegistryError {
         /// Where each side moved it.
         sides: Vec<VersionLabel>,
     },
+    /// An alias that takes signatures was moved, or its protection changed, without one that counts.
+    #[error(
+        "alias {model}:{alias} takes signatures; the last version with one that counts is {}; after it: {why}",
+        agreed.as_ref().map_or("none", VersionLabel::as_str)
+    )]
+    Unsigned {
+        /// The model.
+        model: ModelName,
+        /// The alias.
+        alias: AliasName,
+        /// Where the alias pointed before.
+        agreed: Option<VersionLabel>,
+        /// What is not signed, and what is wrong with its signature.
+        why: String,
+    },
+    /// A signature could not be made.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
     /// The same was decided here and in another clone, differently.
     #[error("{} decided here and at {remote}, differently, since they last met; nothing was changed on either side", counted(collisions.len()))]
     Collided {
@@ -208,6 +227,7 @@ impl RegistryError {
             | Self::Manifest { .. }
             | Self::Refuted { .. }
             | Self::Git(GitError::Hostile { .. })
+            | Self::Unsigned { .. }
             | Self::Forked { .. } => true,
             _ => false,
         }

@@ -12,6 +12,7 @@ use crate::document::canonical::{self, CanonicalError};
 use crate::git::Identity;
 use crate::name::{AliasName, ModelName, TenantName};
 use crate::reference::VersionLabel;
+use crate::signature::Signature;
 use crate::time::Timestamp;
 
 const SCHEMA: &str = "retune.event/1";
@@ -59,6 +60,9 @@ pub struct Event {
     /// Why, in their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The signature of who did it over the document without this, where the alias takes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }
 
 /// What an event did.
@@ -108,6 +112,15 @@ impl Event {
     pub(super) fn encode(&self) -> Result<(EventId, Vec<u8>), CanonicalError> {
         let bytes = canonical::encode(SCHEMA, self)?;
         Ok((Digest::of(&bytes).into(), bytes))
+    }
+
+    /// The bytes that are signed: the document without its signature.
+    pub(super) fn message(&self) -> Result<Vec<u8>, CanonicalError> {
+        let unsigned = Self {
+            signature: None,
+            ..self.clone()
+        };
+        canonical::encode(SCHEMA, &unsigned)
     }
 
     /// Where the event lies.

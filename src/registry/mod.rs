@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod evidence;
 mod export;
+mod guard;
 mod layout;
 mod ledger;
 mod migration;

@@ -19,6 +19,7 @@ use crate::gate::{Lineage, PassedGate};
 use crate::git::Identity;
 use crate::name::{AliasName, ModelName};
 use crate::reference::VersionLabel;
+use crate::signature::SignatureError;
 use crate::store::{Store, StoreError, TreeId};
 use crate::time::Timestamp;
 
@@ -115,6 +116,38 @@ pub enum Refusal {
         /// The mail addresses of those who may.
         allowed: Vec<String>,
     },
+    /// It takes a signature, and who acts is no signer.
+    #[error("{model}:{alias} takes a signature of {}; {who} is no signer", signers.join(" or "))]
+    NoSigner {
+        /// Who wanted to.
+        who: Identity,
+        /// The model.
+        model: ModelName,
+        /// The alias.
+        alias: AliasName,
+        /// The mail addresses of the signers.
+        signers: Vec<String>,
+    },
+    /// It takes a signature, and who acts has no key.
+    #[error("{model}:{alias} takes a signature; there is no key to sign with as {who}")]
+    NoKey {
+        /// Who wanted to.
+        who: Identity,
+        /// The model.
+        model: ModelName,
+        /// The alias.
+        alias: AliasName,
+    },
+    /// It takes a signature, and that by the key of who acts does not count.
+    #[error("{model}:{alias} takes a signature; this one does not count: {why}")]
+    OtherKey {
+        /// The model.
+        model: ModelName,
+        /// The alias.
+        alias: AliasName,
+        /// What is wrong with it.
+        why: SignatureError,
+    },
     /// It takes two people.
     #[error("{who} registered {version}; {alias} takes somebody else to promote it")]
     SamePerson {
@@ -143,6 +176,20 @@ pub enum Refusal {
         /// Where it was to go.
         version: VersionLabel,
     },
+}
+
+impl Refusal {
+    /// Whether it is not the version but the person who is refused.
+    pub fn is_about_people(&self) -> bool {
+        matches!(
+            self,
+            Self::NotAllowed { .. }
+                | Self::NoSigner { .. }
+                | Self::NoKey { .. }
+                | Self::OtherKey { .. }
+                | Self::SamePerson { .. }
+        )
+    }
 }
 
 /// What evidence that passed says about what it compared, in digests.
@@ -310,7 +357,7 @@ impl Tenant<'_> {
             if view.read(&path)?.as_ref() != Some(&proof.document) {
                 transaction = transaction.add(view, path, proof.document.clone())?;
             }
-            self.moved(view, transaction, event)
+            self.moved(view, transaction, event, act)
         })
     }
 
@@ -461,16 +508,23 @@ impl Tenant<'_> {
             actor: act.by.clone(),
             at: act.at,
             reason: None,
+            signature: None,
         }
     }
 
-    /// Adds an event and the pointer that it gives to a transaction.
+    /// Signs an event where the alias takes a signature, and adds it and the pointer that it gives to a transaction.
     pub(super) fn moved(
         &self,
         view: &View<'_>,
         transaction: Transaction,
         event: Event,
+        act: &Act<'_>,
     ) -> Result<Step<Decision>, RegistryError> {
+        let guard = self.guard(view, &event.model, &event.alias)?;
+        let event = match guard.sign(event, act)? {
+            Ok(event) => event,
+            Err(refusal) => return Ok(Step::Nothing(Decision::Refused(refusal))),
+        };
         let (id, bytes) = event.encode().map_err(|source| RegistryError::Refused {
             what: "event",
             source,

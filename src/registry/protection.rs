@@ -1,7 +1,7 @@
-//! Protection: who may move an alias, and whether it takes two people.
+//! Protection: who may move an alias, whether it takes two people, and whose signature it takes.
 //!
-//! It is a rule for people who mean well. Who acts is what their git says; who may write to the registry at
-//! all is for the file system and the remote to decide.
+//! Without signers it is a rule for people who mean well: who acts is what their git says. With signers every move is
+//! signed, and so is every change of the protection; what is not does not count, wherever it came from.
 
 use std::collections::BTreeSet;
 
@@ -9,15 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use super::act::Act;
 use super::error::RegistryError;
+use super::event::EventId;
+use super::guard::Guard;
 use super::layout;
 use super::promote::Refusal;
-use super::statement::{Statement, state, statements};
+use super::statement::{Statement, state};
 use super::tenant::{Added, Tenant};
 use super::transaction::Step;
 use super::version::Version;
-use super::view::{View, damaged};
+use super::view::View;
+use crate::digest::Digest;
+use crate::document::canonical::{self, CanonicalError};
 use crate::git::Identity;
 use crate::name::{AliasName, ModelName, TenantName};
+use crate::signature::{Signature, Signer};
 use crate::time::Timestamp;
 
 /// Who may move an alias. The newest one about an alias counts.
@@ -34,10 +39,22 @@ pub struct Protection {
     pub allow: BTreeSet<String>,
     /// Whether who promotes a version must be somebody else than who registered it.
     pub two_people: bool,
+    /// Those of whom one signs every move; empty: no move is signed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub signers: BTreeSet<Signer>,
+    /// The signed protection before this one, where this one is signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<Digest>,
+    /// The last move that this one does not hold for, where it is signed; none: it holds for every move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<EventId>,
     /// Who said so.
     pub actor: Identity,
     /// When.
     pub at: Timestamp,
+    /// The signature of who said so over the document without this, where it takes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }
 
 impl Statement for Protection {
@@ -46,8 +63,26 @@ impl Statement for Protection {
 }
 
 impl Protection {
-    fn admits(&self, who: &Identity) -> bool {
+    pub(super) fn admits(&self, who: &Identity) -> bool {
         self.allow.is_empty() || self.allow.contains(who.email())
+    }
+
+    pub(super) fn id(&self) -> Result<Digest, CanonicalError> {
+        canonical::encode(Self::SCHEMA, self).map(|bytes| Digest::of(&bytes))
+    }
+
+    /// The bytes that are signed: the document without its signature.
+    pub(super) fn message(&self) -> Result<Vec<u8>, CanonicalError> {
+        let unsigned = Self {
+            signature: None,
+            ..self.clone()
+        };
+        canonical::encode(Self::SCHEMA, &unsigned)
+    }
+
+    fn says_the_same(&self, other: &Self) -> bool {
+        let said = |one: &Self| (one.allow.clone(), one.two_people, one.signers.clone());
+        said(self) == said(other)
     }
 }
 
@@ -55,29 +90,37 @@ impl Protection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Protected {
     /// It counts from now on, or did already.
-    Done(Added<Protection>),
+    Done(Box<Added<Protection>>),
     /// Only those who may move the alias can say who may.
     Refused(Refusal),
 }
 
 impl Tenant<'_> {
-    /// Says who may move an alias. Only who may move it can change that. The same again changes nothing.
+    /// Says who may move an alias. Only who may move it can change that. The same again changes nothing; without
+    /// `signers` they stay as they are.
+    ///
+    /// A protection that names signers is signed by one of them; what changes it, by a signer of the one before.
     pub fn protect(
         &self,
         model: &ModelName,
         alias: &AliasName,
         allow: BTreeSet<String>,
         two_people: bool,
+        signers: Option<BTreeSet<Signer>>,
         act: &Act<'_>,
     ) -> Result<Protected, RegistryError> {
-        let record = Protection {
+        let asked = Protection {
             tenant: self.name.clone(),
             model: model.clone(),
             alias: alias.clone(),
             allow,
             two_people,
+            signers: BTreeSet::new(),
+            prev: None,
+            after: None,
             actor: act.by.clone(),
             at: act.at,
+            signature: None,
         };
         self.registry.transact(act, |view| {
             view.require_tenant(&self.name)?;
@@ -85,40 +128,74 @@ impl Tenant<'_> {
             if let Some(refusal) = self.not_admitted(view, model, alias, act)? {
                 return Ok(Step::Nothing(Protected::Refused(refusal)));
             }
-            let known = self.protection_at(view, model, alias)?;
-            let said = |one: &Protection| (one.allow.clone(), one.two_people);
-            if let Some(record) = known.filter(|known| said(known) == said(&record)) {
+            let guard = self.guard(view, model, alias)?;
+            let kept = || guard.in_charge().map(|known| known.signers.clone());
+            let asked = Protection {
+                signers: signers.clone().or_else(kept).unwrap_or_default(),
+                ..asked.clone()
+            };
+            let known = guard
+                .counts()
+                .filter(|known| guard.stray.is_none() && known.says_the_same(&asked));
+            if let Some(known) = known {
+                let record = known.clone();
                 let added = Added { record, new: false };
-                return Ok(Step::Nothing(Protected::Done(added)));
+                return Ok(Step::Nothing(Protected::Done(Box::new(added))));
             }
+            let record = match self.sealed(view, &guard, asked, act)? {
+                Ok(record) => record,
+                Err(refusal) => return Ok(Step::Nothing(Protected::Refused(refusal))),
+            };
             let dir = layout::protections(&self.name, model, alias);
             let subject = format!("protect {model}:{alias} ({})", self.name);
             let transaction = state(view, &dir, &record, act, subject)?;
-            let added = Added {
-                record: record.clone(),
-                new: true,
-            };
-            Ok(Step::Write(transaction, Protected::Done(added)))
+            let added = Added { record, new: true };
+            Ok(Step::Write(transaction, Protected::Done(Box::new(added))))
         })
     }
 
+    /// A protection with its place and its signature, where it takes one: it names signers, or changes one that does.
+    fn sealed(
+        &self,
+        view: &View<'_>,
+        guard: &Guard,
+        asked: Protection,
+        act: &Act<'_>,
+    ) -> Result<Result<Protection, Refusal>, RegistryError> {
+        if asked.signers.is_empty() && guard.in_charge().is_none() {
+            return Ok(Ok(asked));
+        }
+        let (model, alias) = (&asked.model, &asked.alias);
+        let chain = self.chain(view, model, alias)?;
+        if let Some(fork) = chain.fork.as_ref().and(chain.forked(model, alias)) {
+            // It would have a side behind it that nobody chose.
+            return Err(fork);
+        }
+        let asked = Protection {
+            prev: guard.head(),
+            after: chain.head(),
+            ..asked
+        };
+        let message = asked.message().map_err(|source| RegistryError::Refused {
+            what: Protection::NOUN,
+            source,
+        })?;
+        let signature = guard.in_charge().unwrap_or(&asked).sign(&message, act)?;
+        Ok(signature.map(|signature| Protection {
+            signature: Some(signature),
+            ..asked
+        }))
+    }
+
     /// Who may move an alias; `None` when nobody said, so everybody may.
-    pub(super) fn protection_at(
+    fn protection_at(
         &self,
         view: &View<'_>,
         model: &ModelName,
         alias: &AliasName,
     ) -> Result<Option<Protection>, RegistryError> {
-        let dir = layout::protections(&self.name, model, alias);
-        let all: Vec<Protection> = statements(view, &dir)?;
-        let here = (&self.name, model, alias);
-        if all
-            .iter()
-            .any(|one| (&one.tenant, &one.model, &one.alias) != here)
-        {
-            return Err(damaged(&dir, "it holds what is about another alias"));
-        }
-        Ok(all.into_iter().next())
+        let guard = self.guard(view, model, alias)?;
+        Ok(guard.counts().cloned())
     }
 
     /// Why who acts may not move an alias at all.

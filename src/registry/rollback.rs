@@ -80,7 +80,7 @@ impl Tenant<'_> {
                 Some(ends) => settling(event, ends),
                 None => event,
             };
-            self.moved(view, Transaction::new(subject), event)
+            self.moved(view, Transaction::new(subject), event, act)
         })
     }
 

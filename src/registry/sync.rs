@@ -11,8 +11,11 @@ use std::fmt;
 use super::act::Act;
 use super::error::RegistryError;
 use super::layout;
+use super::protection::Protection;
 use super::root::Registry;
+use super::statement::Statement;
 use super::transaction::{ATTEMPTS, pause};
+use super::view::decode;
 use crate::fsio::PendingDir;
 use crate::git::{Advance, Change, CommitId, Limits, ObjectId, Remote, Repository};
 use crate::name::{AliasName, ModelName, TenantName};
@@ -48,6 +51,8 @@ pub struct Collision {
     pub here: String,
     /// What was decided there.
     pub there: String,
+    /// Whether what was decided here never gives way: it is a protection with signers.
+    pub holds: bool,
 }
 
 impl fmt::Display for Collision {
@@ -62,7 +67,8 @@ impl Registry {
     ///
     /// Where both decided the same thing, the other clone was faster and it is an error, unless `gives_way`: then the
     /// decisions of this clone that collide, and those that rest on them, are left out and kept under a reference of
-    /// their own. Whatever else writes to either clone meanwhile, nothing is lost: it is looked at again.
+    /// their own. A signed protection gives way to nothing: a remote that forgot it would lift it otherwise. Whatever
+    /// else writes to either clone meanwhile, nothing is lost: it is looked at again.
     pub fn sync(
         &self,
         remote: &Remote,
@@ -165,21 +171,21 @@ impl Meeting {
     }
 
     fn settle(&self, gives_way: bool) -> Result<Outcome, RegistryError> {
-        let Some(theirs) = self.theirs else {
-            let sent = self.scratch.git.since(None, self.ours)?.len();
-            return Ok(self.agreed(self.ours, 0, sent));
+        let theirs = match self.theirs {
+            Some(theirs) if theirs == self.ours => return Ok(self.agreed(theirs, 0, 0)),
+            Some(theirs) if self.base != Some(theirs) => theirs,
+            // Everything there is here.
+            known => {
+                self.check_sent(known)?;
+                let sent = self.scratch.git.since(known, self.ours)?.len();
+                return Ok(self.agreed(self.ours, 0, sent));
+            }
         };
-        if theirs == self.ours {
-            return Ok(self.agreed(theirs, 0, 0));
-        }
-        if self.base == Some(theirs) {
-            let sent = self.scratch.git.since(self.base, self.ours)?.len();
-            return Ok(self.agreed(self.ours, 0, sent));
-        }
         self.check_received(theirs)?;
         let received = self.scratch.git.since(self.base, theirs)?.len();
         let replay = self.replay(theirs)?;
-        if !replay.collisions.is_empty() && !gives_way {
+        let holds = replay.collisions.iter().any(|one| one.holds);
+        if holds || !replay.collisions.is_empty() && !gives_way {
             return Err(RegistryError::Collided {
                 remote: self.remote.clone(),
                 collisions: replay.collisions,
@@ -201,6 +207,39 @@ impl Meeting {
                 sent,
                 ..Synced::default()
             },
+        }
+    }
+
+    /// Refuses to hand on a move without the signature that it takes.
+    fn check_sent(&self, known: Option<CommitId>) -> Result<(), RegistryError> {
+        for change in self.scratch.git.changes(known, self.ours)? {
+            let Some(alias) = Pointer::of(&change.path) else {
+                continue;
+            };
+            if let Some(error @ RegistryError::Unsigned { .. }) = self.unsound(self.ours, &alias)? {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong with an alias that takes signatures, at a commit.
+    fn unsound(
+        &self,
+        tip: CommitId,
+        alias: &Pointer,
+    ) -> Result<Option<RegistryError>, RegistryError> {
+        let dir = layout::protections(&alias.tenant, &alias.model, &alias.alias);
+        if self.scratch.git.list(tip, &dir)?.is_empty() {
+            return Ok(None);
+        }
+        let registry = self.at(tip)?;
+        let tenant = registry.tenant(&alias.tenant);
+        match tenant.history(&alias.model, &alias.alias) {
+            Ok(chain) if chain.unsigned.is_none() => Ok(None),
+            Ok(chain) => Ok(chain.forked(&alias.model, &alias.alias)),
+            Err(error) if error.is_integrity() => Ok(Some(error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -275,17 +314,53 @@ impl Meeting {
             match self.repeat(&replay, &changes, &original.message)? {
                 Repeat::Known => {}
                 Repeat::Files(files) => {
-                    replay.tip = self.scratch.git.replay(replay.tip, commit, &files)?;
-                    replay.done += 1;
+                    let tip = self.scratch.git.replay(replay.tip, commit, &files)?;
+                    match self.against_signatures(replay.tip, tip, &files)? {
+                        Some(what) => self.give_up(&mut replay, what, &original.message)?,
+                        None => {
+                            replay.tip = tip;
+                            replay.done += 1;
+                        }
+                    }
                 }
-                Repeat::Collides(what) => {
-                    replay.given_up.extend(trailers(&original.message));
-                    let collision = self.collision(&replay, what, &original.message)?;
-                    replay.collisions.push(collision);
-                }
+                Repeat::Collides(what) => self.give_up(&mut replay, what, &original.message)?,
             }
         }
         Ok(replay)
+    }
+
+    fn give_up(&self, replay: &mut Replay, what: What, message: &str) -> Result<(), RegistryError> {
+        replay.given_up.extend(trailers(message));
+        let collision = self.collision(replay, what, message)?;
+        replay.collisions.push(collision);
+        Ok(())
+    }
+
+    /// The alias that repeating some files would leave without a signature that it takes, where it was sound before: a
+    /// move here and a protection there, or the other way round.
+    fn against_signatures(
+        &self,
+        before: CommitId,
+        after: CommitId,
+        files: &BTreeMap<String, ObjectId>,
+    ) -> Result<Option<What>, RegistryError> {
+        for path in files.keys() {
+            let Some(alias) = Pointer::of(path) else {
+                continue;
+            };
+            if self.unsound(after, &alias)?.is_none() || self.unsound(before, &alias)?.is_some() {
+                continue;
+            }
+            let holds = is_protection(path) && self.is_signed(after, path)?;
+            return Ok(Some(What::Signature { alias, holds }));
+        }
+        Ok(None)
+    }
+
+    fn is_signed(&self, tip: CommitId, path: &str) -> Result<bool, RegistryError> {
+        let bytes = self.scratch.git.read(tip, path)?.unwrap_or_default();
+        let protection: Protection = decode(Protection::SCHEMA, path, &bytes)?;
+        Ok(protection.signature.is_some())
     }
 
     fn repeat(
@@ -378,17 +453,29 @@ impl Meeting {
                     what: pointer.to_string(),
                     here: subject,
                     there,
+                    holds: false,
                 }
             }
+            What::Signature { alias, holds } => Collision {
+                there: match holds {
+                    true => self.last_move(replay.tip, &alias)?,
+                    false => "it takes a signature that this lacks".to_owned(),
+                },
+                what: alias.to_string(),
+                here: subject,
+                holds,
+            },
             What::Decision(path) => Collision {
                 what: path.split('/').skip(1).collect::<Vec<_>>().join("/"),
                 here: subject,
                 there: "another decision has this number".to_owned(),
+                holds: false,
             },
             What::Rests(digest) => Collision {
                 what: digest,
                 here: subject,
                 there: "what it rests on gave way".to_owned(),
+                holds: false,
             },
         })
     }
@@ -440,6 +527,7 @@ enum Repeat {
 /// What was decided twice.
 enum What {
     Alias(Pointer),
+    Signature { alias: Pointer, holds: bool },
     Decision(String),
     Rests(String),
 }
@@ -458,10 +546,24 @@ impl Pointer {
         let ["tenants", tenant, "models", model, "aliases", file] = parts[..] else {
             return None;
         };
+        Self::new(tenant, model, file.strip_suffix(".yaml")?)
+    }
+
+    /// The alias that a pointer or a protection is about. Every event comes with its pointer.
+    fn of(path: &str) -> Option<Self> {
+        match path.split('/').collect::<Vec<_>>()[..] {
+            ["tenants", tenant, "models", model, "protections", alias, _] => {
+                Self::new(tenant, model, alias)
+            }
+            _ => Self::at(path),
+        }
+    }
+
+    fn new(tenant: &str, model: &str, alias: &str) -> Option<Self> {
         Some(Self {
             tenant: tenant.parse().ok()?,
             model: model.parse().ok()?,
-            alias: file.strip_suffix(".yaml")?.parse().ok()?,
+            alias: alias.parse().ok()?,
         })
     }
 }
@@ -479,6 +581,13 @@ fn decision_number(path: &str) -> Option<&str> {
         ["tenants", _, "ledger", _, file] => file.split('-').next(),
         _ => None,
     }
+}
+
+fn is_protection(path: &str) -> bool {
+    matches!(
+        path.split('/').collect::<Vec<_>>()[..],
+        ["tenants", _, "models", _, "protections", ..]
+    )
 }
 
 fn is_event(path: &str) -> bool {

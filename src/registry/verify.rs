@@ -7,11 +7,12 @@ use super::error::RegistryError;
 use super::event::Target;
 use super::layout;
 use super::record::{Catalogue, Catalogued};
+use super::root::parse_names;
 use super::tenant::Tenant;
 use super::version::Version;
 use super::view::View;
 use crate::digest::Digest;
-use crate::name::ModelName;
+use crate::name::{AliasName, ModelName};
 use crate::store::Store;
 
 /// What a full re-read found.
@@ -130,6 +131,7 @@ impl Check<'_> {
             self.fault(&format!("event {id} of {model}"), why);
         }
         let named = tenant.alias_names(&self.view, model);
+        self.protections(model)?;
         let mut aliases = BTreeSet::new();
         aliases.extend(
             self.note(&format!("aliases of {model}"), named)?
@@ -138,10 +140,22 @@ impl Check<'_> {
         aliases.extend(events.into_iter().map(|(_, event)| event.alias));
         for alias in aliases {
             self.found.aliases += 1;
-            let protection = tenant.protection_at(&self.view, model, &alias);
-            self.note(&format!("protection of {model}:{alias}"), protection)?;
             let target = tenant.alias_target(&self.view, model, &alias);
             self.note(&format!("{model}:{alias}"), target)?;
+        }
+        Ok(())
+    }
+
+    /// Also of aliases that never pointed anywhere.
+    fn protections(&mut self, model: &ModelName) -> Result<(), RegistryError> {
+        let tenant = self.tenant;
+        let dir = format!("{}/{model}/protections", layout::models(&tenant.name));
+        for alias in parse_names::<AliasName>(&self.view, &dir)? {
+            let what = format!("protection of {model}:{alias}");
+            let guard = tenant.guard(&self.view, model, &alias);
+            if let Some(stray) = self.note(&what, guard)?.and_then(|guard| guard.stray) {
+                self.fault(&what, stray);
+            }
         }
         Ok(())
     }

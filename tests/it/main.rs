@@ -23,6 +23,7 @@ mod pipelines;
 mod race;
 mod registry;
 mod schemas;
+mod signatures;
 mod support;
 mod sync;
 mod tenants;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use retune::reference::ModelRef;
+use retune::signature::{Signature, Signer, read_signers};
 
 #[path = "../../fuzz/readers.rs"]
 mod readers;
@@ -250,6 +251,30 @@ fn documents_of_the_registry() {
     seeds.iter().for_each(|seed| readers::documents(seed));
     seeds.truncate(12);
     feed(&seeds, readers::documents);
+}
+
+#[test]
+fn signatures_and_signers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("allowed_signers");
+    let fixture = |name: &str| fs::read(Path::new("tests/fixtures/signatures").join(name)).unwrap();
+    feed(&[fixture("allowed_signers")], |bytes| {
+        fs::write(&path, bytes).unwrap();
+        let Ok(signers) = read_signers(&path) else {
+            return;
+        };
+        for signer in signers {
+            assert_eq!(signer.to_string().parse::<Signer>().unwrap(), signer);
+        }
+    });
+    let seeds = ["ed25519.sig", "rsa-2048.sig", "sk-ecdsa.sig"].map(fixture);
+    let signers = read_signers(Path::new("tests/fixtures/signatures/allowed_signers")).unwrap();
+    feed(&seeds, |bytes| {
+        let parsed = std::str::from_utf8(bytes).map(Signature::parse);
+        if let Ok(Ok(signature)) = parsed {
+            let _ = signature.check(b"", "ed25519@example.org", &signers);
+        }
+    });
 }
 
 /// A reference that was understood is written as it was read.

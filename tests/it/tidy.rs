@@ -15,6 +15,7 @@ const FLOORS: [&[&str]; 10] = [
         "process",
         "progress",
         "reference",
+        "signature",
         "stats",
         "time",
     ],
@@ -30,7 +31,7 @@ const FLOORS: [&[&str]; 10] = [
 ];
 
 /// Floor 0 is where modules lean on each other, and `train` writes adapters.
-const NEIGHBOURS: [(&str, &str); 11] = [
+const NEIGHBOURS: [(&str, &str); 14] = [
     ("document", "fsio"),
     ("document", "digest"),
     ("reference", "digest"),
@@ -39,17 +40,21 @@ const NEIGHBOURS: [(&str, &str); 11] = [
     ("git", "time"),
     ("git", "digest"),
     ("git", "process"),
+    ("signature", "document"),
+    ("signature", "fsio"),
+    ("signature", "process"),
     ("train", "adapter"),
     ("pipeline", "lifecycle"),
     ("scan", "pin"),
 ];
 
 /// Crates with one home: a deprecated or heavy one is replaced in one place.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 17] = [
     ("sha2", &["src/digest.rs"]),
     ("serde_yaml", &["src/document/"]),
     ("tempfile", &["src/fsio.rs"]),
     ("git2", &["src/git/"]),
+    ("ssh_key", &["src/signature/"]),
     ("burn", &["src/base/network/", "src/adapter/", "src/train/"]),
     ("tokenizers", &["src/base/"]),
     ("jiff", &["src/time.rs"]),

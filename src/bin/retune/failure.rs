@@ -290,10 +290,18 @@ impl From<RegistryError> for Failure {
             RegistryError::Collided { ref collisions, .. } => {
                 let mut failure = Self::from_error(exit, &error);
                 failure.causes = collisions.iter().map(ToString::to_string).collect();
+                if collisions.iter().any(|one| one.holds) {
+                    return failure
+                        .hint("a protection with signers gives way to nothing: find out who moved the alias there, and whether they may")
+                        .hint("if they may, begin a new clone, and protect the alias there: retune init in a new project, then retune sync");
+                }
                 failure
                     .hint("take what is there, and keep what was decided here aside: retune sync --give-way")
                     .hint("then judge again, against what is in use now: retune gate check MODEL@VERSION --against :ALIAS")
             }
+            RegistryError::Unsigned { ref model, ref alias, .. } => Self::from_error(exit, &error)
+                .hint(format!("a signer takes a move back, or confirms it: retune model rollback {model}:{alias} [--to VERSION]"))
+                .hint(format!("a signer settles a protection by saying what counts: retune model protect {model}:{alias}")),
             RegistryError::Unrelated { .. } => Self::from_error(exit, &error)
                 .hint("a new clone begins empty: retune init in a new project, then retune sync"),
             error => Self::from_error(exit, &error),

@@ -7,10 +7,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use retune::base::Device;
 use retune::eval::Circumstances;
-use retune::git::{HookEnvironment, Identity, IdentityError, configured_identity};
+use retune::git::{
+    HookEnvironment, Identity, IdentityError, configured_identity, configured_signing_key,
+};
 use retune::lifecycle::Workspace;
 use retune::pin::{PROJECT_FILE, Project};
 use retune::registry::{Act, Registry};
+use retune::signature::SigningKey;
 use retune::store::{Bucket, Member, Place, RemoteError, Store};
 use retune::time::Timestamp;
 use retune::train::{Machine, MachineClass};
@@ -26,6 +29,7 @@ pub(crate) struct Session<'a> {
     pub(crate) ui: &'a Ui,
     root: PathBuf,
     by: Identity,
+    key: Option<SigningKey>,
     machine: Machine<'static>,
 }
 
@@ -33,11 +37,12 @@ impl<'a> Session<'a> {
     pub(crate) fn new(global: &Global, ui: &'a Ui) -> Result<Self, Failure> {
         catch_signals()?;
         let root = project_root(global)?;
-        let by = actor(&root)?;
+        let (by, key) = (actor(&root)?, signing_key(&root));
         Ok(Self {
             ui,
             root,
             by,
+            key,
             machine: machine(),
         })
     }
@@ -174,6 +179,7 @@ impl<'a> Session<'a> {
     pub(crate) fn act(&self, dry_run: bool) -> Act<'_> {
         Act {
             by: &self.by,
+            key: self.key.as_ref(),
             at: self.now(),
             dry_run,
             reporter: self.ui,
@@ -238,6 +244,13 @@ fn actor(root: &Path) -> Result<Identity, Failure> {
     }
     let user = variable("USER").unwrap_or_else(|| "retune".to_owned());
     Identity::new(&user, &format!("{user}@localhost")).map_err(|e| Failure::usage(e.to_string()))
+}
+
+/// `RETUNE_SIGNING_KEY`, else what git signs with here, where it signs with ssh.
+fn signing_key(root: &Path) -> Option<SigningKey> {
+    let named = env::var("RETUNE_SIGNING_KEY").ok().map(|key| (key, None));
+    let (key, program) = named.or_else(|| configured_signing_key(root))?;
+    Some(SigningKey::new(&key, program, &root.join(".retune")))
 }
 
 /// The clock; `SOURCE_DATE_EPOCH` stops it, for reproducible records and tests.

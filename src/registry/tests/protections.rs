@@ -15,7 +15,7 @@ fn ben() -> Identity {
 fn protect(world: &World, by: &Identity, mails: &[&str], two_people: bool) -> Protected {
     let (model, alias) = (support(), production());
     let acme = world.acme();
-    acme.protect(&model, &alias, allow(mails), two_people, &act(by, 0))
+    acme.protect(&model, &alias, allow(mails), two_people, None, &act(by, 0))
         .unwrap()
 }
 

@@ -202,6 +202,7 @@ impl World {
 pub(super) fn act(by: &Identity, at: i64) -> Act<'_> {
     Act {
         by,
+        key: None,
         at: Timestamp::from_unix(at),
         dry_run: false,
         reporter: &Silent,

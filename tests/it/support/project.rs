@@ -69,6 +69,7 @@ impl Project {
     pub(crate) fn act(&self) -> Act<'_> {
         Act {
             by: &self.by,
+            key: None,
             at: Timestamp::from_unix(1_795_426_200),
             dry_run: false,
             reporter: &Silent,

@@ -12,7 +12,7 @@ use crate::support::Env;
 use crate::support::project::Project;
 
 /// Writes a commit into a bare repository that puts `mode object path` onto its branch, or takes the path out.
-fn plant(env: &Env, hub: &str, path: &str, entry: Option<(&str, &[u8])>) {
+pub(crate) fn plant(env: &Env, hub: &str, path: &str, entry: Option<(&str, &[u8])>) {
     let index = Path::new(hub).join("planted-index");
     let git = |args: &[&str], input: &[u8]| {
         let mut child = env

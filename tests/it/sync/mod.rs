@@ -1,6 +1,6 @@
 //! Clones of a registry that are kept in step over git: by a directory, by ssh and by http, with racing writers.
 
-mod hostile;
+pub(crate) mod hostile;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ fn git(env: &Env, args: &[&str]) -> String {
     env.program("git", &all).ok().stdout.trim().to_owned()
 }
 
-fn production(env: &Env) -> String {
+pub(crate) fn production(env: &Env) -> String {
     let log = env.run("model log support:production --format json").ok();
     log.json()["events"][0]["to"].as_str().unwrap().to_owned()
 }

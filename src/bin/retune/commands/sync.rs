@@ -22,8 +22,8 @@ changed on either side until this one gives way. Files of datasets, bases and ad
 sent: let the clones share a store, or a bucket (retune store push, retune store pull).
 
 Exit codes: 0 both are in step, 1 the other clone could not be reached, 2 it is another
-registry, 14 it is damaged, or an alias was moved in two places and is not settled, 15 the other
-clone was faster.";
+registry, 14 it is damaged, an alias was moved there without the signature that it takes, or in
+two places and is not settled, 15 the other clone was faster.";
 
 /// Keep the registry in step with another clone, over git.
 #[derive(Debug, clap::Args)]

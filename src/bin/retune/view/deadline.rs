@@ -32,6 +32,8 @@ struct Line {
     version: String,
     since: String,
     forked: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unsigned: bool,
     deadlines: Vec<Until>,
 }
 
@@ -82,6 +84,7 @@ impl Line {
             version: standing.version.label.to_string(),
             since: standing.since.to_string(),
             forked: standing.forked,
+            unsigned: standing.unsigned,
             deadlines: standing
                 .deadlines
                 .iter()
@@ -92,9 +95,13 @@ impl Line {
 
     fn deadlines(&self) -> String {
         let all: Vec<String> = self.deadlines.iter().map(Until::text).collect();
-        match (self.forked, all.as_slice()) {
+        match (self.forked, self.unsigned) {
             (true, _) => styled(BAD, "moved in two places at once: retune model rollback"),
-            (false, all) => all.join("; "),
+            (_, true) => styled(
+                BAD,
+                "changed without a signature that counts: retune model verify",
+            ),
+            (false, false) => all.join("; "),
         }
     }
 }

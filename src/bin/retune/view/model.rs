@@ -156,6 +156,9 @@ pub(crate) struct Shown {
     version: String,
     id: String,
     aliases: Vec<String>,
+    /// Who signed that these aliases point here.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    signed: BTreeMap<String, Signed>,
     evidence: Vec<String>,
     manifest: VersionManifest,
 }
@@ -166,6 +169,7 @@ impl Shown {
             version: version.label.to_string(),
             id: version.id.to_string(),
             aliases: held_by(version, aliases),
+            signed: signed(version, aliases),
             evidence: evidence
                 .iter()
                 .map(|record| record.id.to_string())
@@ -186,6 +190,9 @@ impl View for Shown {
         line("id", &self.id)?;
         if !self.aliases.is_empty() {
             line("aliases", &self.aliases.join(", "))?;
+        }
+        for (alias, Signed { by, key }) in &self.signed {
+            line("", &format!("{alias} signed by {by}, {key}"))?;
         }
         line("created", &manifest.created.to_string())?;
         let size =
@@ -236,6 +243,36 @@ impl View for Shown {
     }
 }
 
+/// Who signed a move.
+#[derive(Serialize)]
+pub(crate) struct Signed {
+    /// The mail address, which is a principal among the signers.
+    by: String,
+    /// The fingerprint of the key.
+    key: String,
+}
+
+impl Signed {
+    fn of(event: &Event) -> Option<Self> {
+        let signature = event.signature.as_ref()?;
+        Some(Self {
+            by: event.actor.email().to_owned(),
+            key: signature.fingerprint(),
+        })
+    }
+}
+
+/// The last moves of the aliases that point to a version, where they are signed.
+fn signed(version: &Version, aliases: &[Alias]) -> BTreeMap<String, Signed> {
+    let last = |alias: &Alias| {
+        let (_, event) = alias.chain.links.last()?;
+        let here = event.to.manifest == version.id;
+        let signed = Signed::of(event).filter(|_| here)?;
+        Some((alias.name.to_string(), signed))
+    };
+    aliases.iter().filter_map(last).collect()
+}
+
 /// What `model log` shows: the moves of an alias, the newest first.
 #[derive(Serialize)]
 pub(crate) struct Log {
@@ -257,6 +294,9 @@ pub(crate) struct Move {
     evidence: Option<String>,
     waiver: Option<String>,
     reason: Option<String>,
+    /// Absent where it is not signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed: Option<Signed>,
 }
 
 impl Log {
@@ -290,6 +330,15 @@ impl Move {
             evidence: event.evidence.map(|id| id.to_string()),
             waiver: event.waiver.map(|id| id.to_string()),
             reason: event.reason.clone(),
+            signed: Signed::of(event),
+        }
+    }
+
+    /// Who did it, and what they signed with.
+    fn who(&self) -> String {
+        match &self.signed {
+            Some(Signed { key, .. }) => format!("{}, signed with {key}", self.actor),
+            None => self.actor.clone(),
         }
     }
 
@@ -314,7 +363,7 @@ impl View for Log {
                     event.what(),
                     event.to.clone(),
                     event.from.clone().unwrap_or_else(|| "-".to_owned()),
-                    event.actor.clone(),
+                    event.who(),
                     event.reason.clone().unwrap_or_default(),
                 ]
             })
@@ -345,6 +394,9 @@ impl View for Moved {
             Some(event) => {
                 let was = event.from.as_deref().unwrap_or("nothing");
                 writeln!(out, "{alias} {verb} {} (was {was})", self.version)?;
+                if let Some(Signed { by, key }) = &event.signed {
+                    writeln!(out, "  signed by {by}, {key}")?;
+                }
                 match event.waiver {
                     Some(_) => writeln!(out, "  WAIVED: its gate does not say PASS"),
                     None => Ok(()),
@@ -361,6 +413,9 @@ pub(crate) struct Protected {
     alias: String,
     allow: Vec<String>,
     two_people: bool,
+    /// Those of whom one signs every move.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signers: Vec<Signed>,
     new: bool,
     dry_run: bool,
 }
@@ -373,6 +428,14 @@ impl Protected {
             alias: record.alias.to_string(),
             allow: record.allow.iter().cloned().collect(),
             two_people: record.two_people,
+            signers: record
+                .signers
+                .iter()
+                .map(|signer| Signed {
+                    by: signer.email().to_owned(),
+                    key: signer.fingerprint(),
+                })
+                .collect(),
             new: added.new,
             dry_run,
         }
@@ -390,6 +453,7 @@ impl View for Protected {
             (true, false) => "can be moved",
         };
         let who = match self.allow.as_slice() {
+            [] if !self.signers.is_empty() => "its signers".to_owned(),
             [] => "everybody".to_owned(),
             some => some.join(", "),
         };
@@ -397,7 +461,12 @@ impl View for Protected {
             true => "; promoting takes somebody else than who registered",
             false => "",
         };
-        writeln!(out, "{alias} {verb} by {who}{two}")
+        writeln!(out, "{alias} {verb} by {who}{two}")?;
+        for (index, Signed { by, key }) in self.signers.iter().enumerate() {
+            let word = if index == 0 { "signed by" } else { "       or" };
+            writeln!(out, "  {word} {by}, {key}")?;
+        }
+        Ok(())
     }
 }
 

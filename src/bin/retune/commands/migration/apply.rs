@@ -18,9 +18,9 @@ Each alias moves by `model promote`, on evidence about exactly the two versions.
 until the one before has soaked; run it again then, or from a timer. Killed at any moment, it
 goes on where it was. When an alias points to neither of its two versions, nothing moves.
 
-Exit codes: 0 everything that can be done by now is done, 1 an alias points elsewhere or the
-migration has ended, 11 gate FAIL, 12 INCONCLUSIVE, 13 no evidence or about something else, 14
-bytes are missing or changed, 15 lost a race.";
+Exit codes: 0 everything that can be done by now is done, 1 an alias points elsewhere or is
+protected, or the migration has ended, 11 gate FAIL, 12 INCONCLUSIVE, 13 no evidence or about
+something else, 14 bytes are missing or changed, 15 lost a race.";
 
 /// Take every step that can be taken by now.
 #[derive(Debug, clap::Args)]

@@ -7,8 +7,10 @@ mod show;
 
 use clap::Subcommand;
 use retune::lifecycle::{Migration, MigrationOutcome, Promotion};
+use retune::name::{AliasName, ModelName};
 use retune::registry::Decision;
 
+use super::model::protected;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -53,8 +55,11 @@ fn came_to(
             Ok(Exit::Done)
         }
         MigrationOutcome::Refused(alias, refusal) => {
-            Err(Failure::from_error(Exit::Failed, &refusal)
-                .context(format!("{model}:{alias} was not taken back")))
+            let why = match refusal.is_about_people() {
+                true => protected(&refusal, model, &alias),
+                false => Failure::from_error(Exit::Failed, &refusal),
+            };
+            Err(why.context(format!("{model}:{alias} was not taken back")))
         }
         MigrationOutcome::Interrupted(run, _) => {
             let short = run.short();
@@ -63,13 +68,13 @@ fn came_to(
             ));
             Ok(Exit::Interrupted)
         }
-        MigrationOutcome::Stopped(alias, promotion) => Err(stopped(&promotion)
+        MigrationOutcome::Stopped(alias, promotion) => Err(stopped(&promotion, model, &alias)
             .context(format!("the migration stops before {model}:{alias}"))
             .hint("mend the cause and apply it again, or give it up: retune migration abort")),
     }
 }
 
-fn stopped(promotion: &Promotion) -> Failure {
+fn stopped(promotion: &Promotion, model: &ModelName, alias: &AliasName) -> Failure {
     match promotion {
         Promotion::NoEvidence(version) => {
             let message = format!("no gate has judged {version} against where the alias points");
@@ -79,6 +84,9 @@ fn stopped(promotion: &Promotion) -> Failure {
         Promotion::NotPassed(version, id, verdict) => {
             let message = format!("the gate evidence {id} about {version} says {verdict}");
             Failure::new(Exit::of_verdict(*verdict), message)
+        }
+        Promotion::Decided(_, Decision::Refused(refusal)) if refusal.is_about_people() => {
+            protected(refusal, model, alias)
         }
         Promotion::Decided(_, Decision::Refused(refusal)) => {
             Failure::from_error(Exit::GateInvalid, refusal)

@@ -15,7 +15,7 @@ mod verify;
 use clap::Subcommand;
 use retune::gate::Policy;
 use retune::lifecycle::{self, Workspace};
-use retune::name::AliasName;
+use retune::name::{AliasName, ModelName};
 use retune::reference::{ModelRef, Selector};
 use retune::registry::{Decision, Refusal, Version};
 
@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Promote(promote::Args),
     /// Move an alias back to the version before
     Rollback(rollback::Args),
-    /// Say who may move an alias, and whether it takes two people
+    /// Say who may move an alias, whether it takes two people, and whose signature
     Protect(protect::Args),
     /// Say that a version is to be replaced, by what and until when
     Deprecate(deprecate::Args),
@@ -131,6 +131,20 @@ fn decided(
     Ok(Exit::Done)
 }
 
+/// Others may do it, or who acts has not shown who they are.
+pub(super) fn protected(refusal: &Refusal, model: &ModelName, alias: &AliasName) -> Failure {
+    let failure =
+        Failure::from_error(Exit::Failed, refusal).context(format!("{model}:{alias} is protected"));
+    match refusal {
+        Refusal::NoKey { .. } => failure
+            .hint("name a key: git config gpg.format ssh; git config user.signingKey ~/.ssh/id_ed25519.pub")
+            .hint("or for one command: RETUNE_SIGNING_KEY=FILE"),
+        Refusal::NoSigner { .. } | Refusal::OtherKey { .. } => failure
+            .hint(format!("signers say who signs: retune model protect {model}:{alias} --signers FILE")),
+        _ => failure,
+    }
+}
+
 fn refused(refusal: &Refusal, reference: &ModelRef, alias: &AliasName) -> Failure {
     let model = &reference.model;
     match refusal {
@@ -145,10 +159,7 @@ fn refused(refusal: &Refusal, reference: &ModelRef, alias: &AliasName) -> Failur
                 "see where it was: retune model log {model}:{alias}"
             ))
             .hint("a version that was never there needs evidence: retune model promote"),
-        Refusal::NotAllowed { .. } | Refusal::SamePerson { .. } => {
-            Failure::from_error(Exit::Failed, refusal)
-                .context(format!("{model}:{alias} is protected"))
-        }
+        refusal if refusal.is_about_people() => protected(refusal, model, alias),
         Refusal::Deprecated { replacement, .. } => Failure::from_error(Exit::Findings, refusal)
             .context(format!("cannot promote {reference} to {alias}"))
             .hint(format!(

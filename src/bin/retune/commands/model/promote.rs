@@ -21,9 +21,9 @@ The evidence is judged again from the stored bytes. It must compare exactly this
 exactly what the alias points to now, by the policy that retune.yaml names for the model (`gates`,
 else gate.yaml). Every byte of both is re-read first.
 
-Exit codes: 0 it moved or was there already, 11 the gate says FAIL, 12 INCONCLUSIVE, 13 there is
-no evidence, or it is about something else or by another policy than the project's, 14 bytes are
-missing or changed, 15 lost a race.";
+Exit codes: 0 it moved or was there already, 1 others may move it, or it takes a signature, 11 the
+gate says FAIL, 12 INCONCLUSIVE, 13 there is no evidence, or it is about something else or by
+another policy than the project's, 14 bytes are missing or changed, 15 lost a race.";
 
 /// Move an alias to a version that passed its gate.
 #[derive(Debug, clap::Args)]

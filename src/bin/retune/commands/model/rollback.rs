@@ -13,10 +13,11 @@ Examples:
   retune model rollback support:production --to 20261101-77ab --dry-run
 
 Needs no evidence and no network. Twice goes two versions back. Where two people moved the
-alias at once, it settles on the last version both agreed on.
+alias at once, or somebody without the signature that it takes, it settles on the last version
+before that, or on the one that --to confirms.
 
-Exit codes: 0 it moved, 1 there is no earlier version, 14 the version's bytes are not in the
-store, 15 lost a race.";
+Exit codes: 0 it moved, 1 there is no earlier version, others may move it, or it takes a
+signature, 14 the version's bytes are not in the store, 15 lost a race.";
 
 /// Move an alias back to the version before.
 #[derive(Debug, clap::Args)]
