@@ -95,7 +95,7 @@ pub fn push(
     let there = bucket.sizes(&everything(&needs, &reach))?;
     let compared = compare(&needs, &reach, &there);
     if let Some((object, there)) = compared.damaged.first() {
-        return Err(other_size(&bucket, object, *there).into());
+        return Err(RemoteError::other_size(bucket.name(), object, *there).into());
     }
     let sent: Vec<Blob> = reach
         .here
@@ -159,7 +159,7 @@ pub fn pull(
     Ok(Pulled {
         here: match act.dry_run {
             true => here,
-            false => here - fetched.len() as u64,
+            false => here.saturating_sub(fetched.len() as u64),
         },
         fetched: blobs(&fetched),
         missing,
@@ -219,7 +219,7 @@ impl Needs {
             let told = self.must.get(&object.digest).and_then(|(size, _)| *size);
             if let Some(size) = told.filter(|size| *size != object.size) {
                 let right = Blob { size, ..*object };
-                return Err(other_size(bucket, &right, object.size));
+                return Err(RemoteError::other_size(bucket.name(), &right, object.size));
             }
         }
         Ok(objects)
@@ -260,15 +260,6 @@ fn compare(needs: &Needs, reach: &Reach, there: &BTreeMap<Digest, u64>) -> Remot
         }
     }
     report
-}
-
-fn other_size(bucket: &Bucket, object: &Blob, there: u64) -> RemoteError {
-    RemoteError::Size {
-        digest: object.digest,
-        remote: bucket.name().to_owned(),
-        there,
-        size: object.size,
-    }
 }
 
 fn blobs(sizes: &BTreeMap<Digest, u64>) -> Vec<Blob> {

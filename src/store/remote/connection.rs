@@ -63,12 +63,12 @@ impl Connection {
         mut place: Place,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, RemoteError> {
-        let set = |name: &&str| variable(name).filter(|value| !value.is_empty());
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let remote = place.to_string();
-        if !CREDENTIALS.iter().any(|name| set(&name).is_some()) {
+        if !CREDENTIALS.iter().any(|name| set(name).is_some()) {
             return Err(RemoteError::NoCredentials(remote));
         }
-        let first = |names: &[&str]| names.iter().find_map(|name| set(&name));
+        let first = |names: &[&str]| names.iter().find_map(|name| set(name));
         let endpoint = first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]);
         let region = first(&["AWS_REGION", "AWS_DEFAULT_REGION"]);
         place
@@ -115,20 +115,18 @@ impl Connection {
 
 fn build(
     place: &Place,
-    set: &dyn Fn(&&str) -> Option<String>,
+    set: &dyn Fn(&str) -> Option<String>,
 ) -> Result<AmazonS3, object_store::Error> {
     // Chosen once for the process; that it was chosen before is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = AmazonS3Builder::new();
     for name in VARIABLES {
-        if let Some(value) = set(&name) {
+        if let Some(value) = set(name) {
             builder = builder.with_config(name.to_ascii_lowercase().parse()?, value);
         }
     }
     if let Some(endpoint) = place.endpoint() {
-        builder = builder
-            .with_endpoint(endpoint)
-            .with_allow_http(endpoint.starts_with("http://"));
+        builder = builder.with_endpoint(endpoint);
     }
     if let Some(region) = place.region() {
         builder = builder.with_region(region);

@@ -1,7 +1,7 @@
 //! What can go wrong with a remote of the store.
 
 use crate::digest::Digest;
-use crate::store::StoreError;
+use crate::store::{Blob, StoreError};
 
 /// An operation on a remote that failed. Nothing in it tells a secret.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,16 @@ pub enum RemoteError {
 }
 
 impl RemoteError {
+    /// An object that has another size in a remote than it has.
+    pub fn other_size(remote: &str, object: &Blob, there: u64) -> Self {
+        Self::Size {
+            digest: object.digest,
+            remote: remote.to_owned(),
+            there,
+            size: object.size,
+        }
+    }
+
     /// Whether stored bytes are missing or changed.
     pub fn is_integrity(&self) -> bool {
         match self {

@@ -62,17 +62,7 @@ impl Bucket {
         let there = self.size(&object.digest)?.unwrap_or(0);
         match there == object.size {
             true => Ok(()),
-            false => Err(self.other_size(object, there)),
-        }
-    }
-
-    /// An object that has another size in the bucket than it has.
-    pub(super) fn other_size(&self, object: &Blob, there: u64) -> RemoteError {
-        RemoteError::Size {
-            digest: object.digest,
-            remote: self.name().to_owned(),
-            there,
-            size: object.size,
+            false => Err(RemoteError::other_size(self.name(), object, there)),
         }
     }
 
