@@ -159,7 +159,7 @@ pub fn pull(
     Ok(Pulled {
         here: match act.dry_run {
             true => here,
-            false => here - fetched.len() as u64,
+            false => here.saturating_sub(fetched.len() as u64),
         },
         fetched: blobs(&fetched),
         missing,

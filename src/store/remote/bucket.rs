@@ -17,6 +17,9 @@ use crate::progress::{Event, Reporter, Unit};
 use crate::store::blob::FORMAT;
 use crate::store::{Blob, StoreError};
 
+/// No format is longer, in bytes; what is there is a stranger's, and not read to its end.
+const LONGEST_FORMAT: u64 = 100;
+
 /// How many objects travel at once.
 const AT_ONCE: usize = 8;
 
@@ -65,7 +68,10 @@ impl Bucket {
         let path = self.format_path();
         let asked = async {
             let found = self.connection.client.get(&path).await?;
-            found.bytes().await
+            match found.meta.size {
+                0..=LONGEST_FORMAT => found.bytes().await.map(Vec::from),
+                _ => Ok(b"too long".to_vec()),
+            }
         };
         let found = match self.wait(asked) {
             Err(Error::NotFound { source, .. }) if is_about_the_object(&*source) => {
@@ -79,7 +85,7 @@ impl Bucket {
         let found = String::from_utf8_lossy(&found);
         Err(RemoteError::Store(StoreError::Format {
             store: self.name.clone().into(),
-            found: found.trim_end().chars().take(100).collect(),
+            found: found.trim_end().to_owned(),
         }))
     }
 

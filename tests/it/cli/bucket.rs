@@ -424,20 +424,23 @@ fn a_server_that_refuses_or_is_not_there_is_told_without_secrets() {
       hint: look at its url in retune.yaml, or push first, where the objects are: retune store push
     --- exit 1
     ");
-    server.now(|_| Reply {
-        headers: vec![
-            "etag: \"x\"".to_owned(),
-            "last-modified: Mon, 23 Nov 2026 09:30:00 GMT".to_owned(),
-        ],
-        ..Reply::status(200, "retune-store 2\n")
-    });
-    for line in ["store push", "store pull --all", "store verify --remote"] {
-        let refused = run(env, line);
-        assert_eq!(refused.code, Some(14), "{refused}");
-        assert!(
-            refused.stderr.contains("its format is \"retune-store 2\""),
-            "{refused}"
-        );
+    for format in ["retune-store 2\n", &"x".repeat(1 << 20)] {
+        let format = format.to_owned();
+        server.now(move |_| Reply {
+            headers: vec![
+                "etag: \"x\"".to_owned(),
+                "last-modified: Mon, 23 Nov 2026 09:30:00 GMT".to_owned(),
+            ],
+            ..Reply::status(200, format.clone())
+        });
+        for line in ["store push", "store pull --all", "store verify --remote"] {
+            let refused = run(env, line);
+            assert_eq!(refused.code, Some(14), "{refused}");
+            let told = refused
+                .stderr
+                .contains("is not a store that this version can read");
+            assert!(told && refused.stderr.len() < 500, "{refused}");
+        }
     }
 
     // Nobody listens there any more.
