@@ -96,7 +96,7 @@ struct Asked {
     /// What is put before each question: instruction, examples of a training split, passages of documents
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     strategy: Option<PathBuf>,
-    /// Which cases to ask: those that versions are compared on, with the floor, or those to look at
+    /// Which cases to ask: what versions are compared on, with the floor, or what to look at
     #[arg(long, value_name = "SPLIT", value_enum, default_value_t = Split::Gate)]
     split: Split,
     /// How often a case of the suite's floor that is missed is asked again, where answers are drawn;
