@@ -36,8 +36,8 @@ A report is made once: the same subject on the same suite is not run again. A ca
 not be answered stays in every number as wrong, and the gate counts it.
 
 The floor of a suite (`splits: {gate: …, floor: …}`) is asked too and has a report of its own;
-what a target or a model that draws misses there is asked again. `--split dev` asks the cases that
-the suite has for looking at (`splits: {gate: …, dev: …}`) instead, and prints each that went wrong.
+what a target or a model that draws misses there is asked again. `--split dev` asks the cases
+that the suite has for looking at (`splits: {gate: …, dev: …}`) and tells each that went wrong.
 
 A target is an OpenAI-compatible endpoint, a program, or recorded outputs; with --model or --run
 it is what serves that version. Calls that fail for now are made again by the same command.
