@@ -56,6 +56,15 @@ impl Faults {
         self
     }
 
+    /// Two things, or all that is wrong with either.
+    pub fn both<A, B>(a: Result<A, Self>, b: Result<B, Self>) -> Result<(A, B), Self> {
+        match (a, b) {
+            (Ok(a), Ok(b)) => Ok((a, b)),
+            (Err(a), Err(b)) => Err(a.and(b)),
+            (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => Err(faults),
+        }
+    }
+
     /// The faults themselves, to add to others.
     pub fn into_vec(self) -> Vec<Fault> {
         self.0

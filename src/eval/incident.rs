@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::case_file::{Numbered, at, read_cases, whole};
 use super::error::EvalError;
 use super::provenance::{INCIDENT, Provenance, Split};
 use super::suite::Case;
-use super::suite_file::{Numbered, Opened, at, read_cases, whole};
+use super::suite_file::Opened;
 use super::suite_rows::RawFields;
 use crate::document::{Fault, Faults};
 use crate::fsio::{self, Lock};
@@ -67,10 +68,10 @@ impl Incident {
     /// `lock` is a file on which others who add cases wait. With `dry_run` everything is checked and nothing written.
     pub fn add(&self, path: &Path, lock: &Path, dry_run: bool) -> Result<AddedCase, EvalError> {
         let opened = Opened::read(path).map_err(EvalError::Suite)?;
-        let Some(file) = &opened.floor else {
+        let Some(file) = &opened.splits.floor else {
             return Err(EvalError::NoFloor {
                 suite: path.to_owned(),
-                cases: opened.gate,
+                cases: opened.splits.gate,
             });
         };
         let _held = match dry_run {
@@ -182,7 +183,10 @@ struct Known<'a> {
 
 impl<'a> Known<'a> {
     fn read(opened: &'a Opened, floor: &'a Path, is_empty: bool) -> Result<Self, Faults> {
-        let others = opened.parts().filter(|(split, _)| *split != Split::Floor);
+        let others = opened
+            .splits
+            .iter()
+            .filter(|(split, _)| *split != Split::Floor);
         let others =
             others.map(|(split, file)| Ok((file, read_cases(file, &opened.reader(split))?)));
         let cases = match is_empty {

@@ -10,6 +10,7 @@
 mod asserts;
 mod baseline;
 mod batches;
+mod case_file;
 mod embeddings;
 mod error;
 mod generation;
@@ -19,6 +20,7 @@ mod incident;
 mod judge;
 #[cfg(feature = "train")]
 mod local;
+mod located;
 mod parts;
 mod provenance;
 mod report;
@@ -45,6 +47,7 @@ pub use incident::{AddedCase, Asked, Incident};
 pub use judge::{Agreement, Judge, JudgeFile, Judged, Verdicts};
 #[cfg(feature = "train")]
 pub use local::Local;
+pub use located::Located;
 pub use parts::Suites;
 pub use provenance::Provenance;
 pub use report::{Answer, CaseResult, LabelReport, Mismatch, Report, ReportId, ReportMetrics};
@@ -57,5 +60,4 @@ pub use strategy::{
 };
 pub use subject::{BaselineKind, ParseBaselineError, Subject};
 pub use suite::{Case, Suite, SuiteId, Task};
-pub use suite_file::Located;
 pub use target::{Answered, Api, Circumstances, Limits, Prices, Served, Target, TargetFile, Terms};

@@ -1,18 +1,15 @@
-//! Suite files as people write them: `suite.yaml` and its JSONL.
+//! Suite files as people write them: `suite.yaml`.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::asserts::{Context, RawAssert};
-use super::error::EvalError;
 use super::generation::{Generation, Settings};
-use super::grader::{Grader, Rule};
 use super::judge::RawJudge;
 use super::parts;
 use super::provenance::Split;
-use super::suite::{Case, Suite, Task};
+use super::suite::Task;
 use super::suite_rows::{
     PromptTemplate, RawFields, RawVars, RowReader, Texts, checked_threshold, plain_vars,
 };
@@ -22,10 +19,6 @@ use crate::document::{Decimal, Fault, Faults, Source};
 use crate::fsio;
 use crate::name::SuiteName;
 
-/// Suites are read whole; a larger file is not one.
-const MAX_BYTES: usize = 256 << 20;
-/// After this many faulty lines the rest is only counted.
-const MAX_FAULTS: usize = 20;
 /// More answers to one case than this are a slip of the hand.
 const MAX_REPEATS: u32 = 100;
 
@@ -39,7 +32,7 @@ struct RawSuite {
     #[serde(default)]
     cases: Option<PathBuf>,
     #[serde(default)]
-    splits: Option<RawSplits>,
+    splits: Option<Splits>,
     #[serde(default)]
     fields: Option<RawFields>,
     #[serde(default)]
@@ -91,14 +84,38 @@ struct RawGenerate {
     stop: Vec<String>,
 }
 
+/// The files of a suite's cases.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawSplits {
-    gate: PathBuf,
+pub(super) struct Splits {
+    /// Of the cases that versions are compared on.
+    pub(super) gate: PathBuf,
+    /// Of the cases that people look at.
     #[serde(default)]
-    dev: Option<PathBuf>,
+    pub(super) dev: Option<PathBuf>,
+    /// Of the cases that every version has to pass.
     #[serde(default)]
-    floor: Option<PathBuf>,
+    pub(super) floor: Option<PathBuf>,
+}
+
+impl Splits {
+    /// The same, of a suite file in this folder.
+    fn below(self, dir: &Path) -> Self {
+        let joined = |file: PathBuf| dir.join(file);
+        Self {
+            gate: joined(self.gate),
+            dev: self.dev.map(joined),
+            floor: self.floor.map(joined),
+        }
+    }
+
+    /// Those that there are, what is compared first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Split, &Path)> {
+        let gate = Some((Split::Gate, self.gate.as_path()));
+        let dev = self.dev.as_deref().map(|file| (Split::Dev, file));
+        let floor = self.floor.as_deref().map(|file| (Split::Floor, file));
+        [gate, dev, floor].into_iter().flatten()
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -108,52 +125,18 @@ enum RawGrader {
     ExactMatch,
 }
 
-impl Suite {
-    /// Reads `suite.yaml` and the cases it names, relative to it. Everything wrong is reported with file and line.
-    pub fn read(path: &Path) -> Result<Self, EvalError> {
-        Self::locate(path).map(|located| located.suite)
-    }
-}
-
-/// Where the cases of a suite file stand.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Located {
-    /// The suite.
-    pub suite: Suite,
-    /// The file of the cases.
-    pub file: PathBuf,
-    /// The line, from 1, of each case by its id.
-    pub lines: HashMap<String, usize>,
-    /// The cases to look at, where the suite has such; they and a floor have no parts of their own.
-    pub dev: Option<Box<Located>>,
-    /// The suite's floor, where it has one.
-    pub floor: Option<Box<Located>>,
-}
-
-impl Suite {
-    /// Like [`Suite::read`], with the line of every case, and with the suite's other parts.
-    pub fn locate(path: &Path) -> Result<Located, EvalError> {
-        let opened = Opened::read(path).map_err(EvalError::Suite)?;
-        opened.located().map_err(EvalError::Suite)
-    }
-}
-
 /// A suite file, checked, before its cases are read.
 pub(super) struct Opened {
     pub(super) name: SuiteName,
-    /// The file of the cases that versions are compared on.
-    pub(super) gate: PathBuf,
-    /// The file of the cases that people look at.
-    pub(super) dev: Option<PathBuf>,
-    /// The file of the cases that every version has to pass.
-    pub(super) floor: Option<PathBuf>,
+    /// The files of its cases.
+    pub(super) splits: Splits,
     pub(super) fields: Option<RawFields>,
     /// What is said of all cases; absent of labels.
     pub(super) texts: Option<Texts>,
-    task: Task,
-    judge: Option<RawJudge>,
-    source: Source,
-    dir: PathBuf,
+    pub(super) task: Task,
+    pub(super) judge: Option<RawJudge>,
+    pub(super) source: Source,
+    pub(super) dir: PathBuf,
 }
 
 impl Opened {
@@ -161,7 +144,7 @@ impl Opened {
         let source = Source::read(path)?;
         let raw: RawSuite = source.parse()?;
         let dir = path.parent().unwrap_or(Path::new(""));
-        let (name, files) = check(&source, &raw)?;
+        let (name, splits) = check(&source, &raw)?;
         let task = task(&source, &raw)?;
         let texts = match &task {
             Task::Classification | Task::Scored(_) => None,
@@ -169,9 +152,7 @@ impl Opened {
         };
         Ok(Self {
             name,
-            gate: dir.join(files.gate),
-            dev: files.dev.map(|dev| dir.join(dev)),
-            floor: files.floor.map(|floor| dir.join(floor)),
+            splits: splits.below(dir),
             fields: raw.fields,
             texts,
             task,
@@ -190,165 +171,59 @@ impl Opened {
             split,
         }
     }
-
-    /// The parts that have a file, what is compared first.
-    pub(super) fn parts(&self) -> impl Iterator<Item = (Split, &Path)> {
-        let gate = Some((Split::Gate, self.gate.as_path()));
-        let dev = self.dev.as_deref().map(|file| (Split::Dev, file));
-        let floor = self.floor.as_deref().map(|file| (Split::Floor, file));
-        [gate, dev, floor].into_iter().flatten()
-    }
-
-    fn located(&self) -> Result<Located, Faults> {
-        let mut parts: Vec<Located> = Vec::new();
-        let mut faults: Option<Faults> = None;
-        for (split, file) in self.parts() {
-            match self
-                .part(split, file)
-                .and_then(|part| only_here(part, &parts))
-            {
-                Ok(part) => parts.push(part),
-                Err(more) => {
-                    faults = Some(match faults.take() {
-                        Some(before) => before.and(more),
-                        None => more,
-                    });
-                }
-            }
-        }
-        if let Some(faults) = faults {
-            return Err(faults);
-        }
-        let mut parts = parts.into_iter();
-        let mut next = |there: bool| there.then(|| parts.next()).flatten();
-        let gate = next(true);
-        let dev = next(self.dev.is_some()).map(Box::new);
-        let floor = next(self.floor.is_some()).map(Box::new);
-        match gate {
-            Some(gate) => self.judged(Located { dev, floor, ..gate }),
-            None => Err(whole(&self.gate, "cannot be read".to_owned()).into()),
-        }
-    }
-
-    /// The same with the judge that the suite names. Other parts have one too, but nothing that they are compared with.
-    fn judged(&self, mut located: Located) -> Result<Located, Faults> {
-        let others: Vec<&Located> = [&located.dev, &located.floor]
-            .into_iter()
-            .flatten()
-            .map(AsRef::as_ref)
-            .collect();
-        let mut suites = vec![&located.suite];
-        suites.extend(others.iter().map(|part| &part.suite));
-        check_unused(&self.source, self.texts.as_ref(), &suites)?;
-        let Some(judge) = &self.judge else {
-            return Ok(located);
-        };
-        if let Some(part) = others.iter().find(|part| part.suite.is_compared()) {
-            let message = "only the split `gate` is compared: `pairwise` is for its cases";
-            return Err(whole(&part.file, message.to_owned()).into());
-        }
-        let judge = judge.read(&self.source, &self.dir, &located.suite)?;
-        for part in [&mut located.dev, &mut located.floor].into_iter().flatten() {
-            part.suite = part.suite.clone().judged_by(judge.alone());
-        }
-        located.suite = located.suite.judged_by(judge);
-        Ok(located)
-    }
-
-    fn part(&self, split: Split, file: &Path) -> Result<Located, Faults> {
-        let (mut cases, lines) = read_cases(file, &self.reader(split))?;
-        let name = parts::name_of(&self.name, split);
-        let name = name.map_err(|error| whole(file, error.to_string()))?;
-        let task = match split {
-            Split::Gate | Split::Dev => self.task.clone(),
-            Split::Floor => once(self.task.clone()),
-        };
-        let task = demand(task, self.texts.as_ref(), &mut cases);
-        let suite = Suite::of(name, task, cases).map_err(|why| whole(file, why))?;
-        Ok(Located {
-            suite,
-            file: file.to_owned(),
-            lines,
-            dev: None,
-            floor: None,
-        })
-    }
-}
-
-/// A part none of whose cases stands in an earlier part.
-fn only_here(part: Located, earlier: &[Located]) -> Result<Located, Faults> {
-    let twice = part.lines.iter().filter_map(|(id, line)| {
-        let first = earlier.iter().find(|other| other.lines.contains_key(id))?;
-        let message = format!(
-            "the case {id:?} is already at {}:{}",
-            first.file.display(),
-            first.lines.get(id)?
-        );
-        Some(at(&part.file, *line, message))
-    });
-    Faults::check(shorten(&part.file, twice.collect()))?;
-    Ok(part)
-}
-
-/// A floor asks once; what fails is asked again by itself.
-fn once(task: Task) -> Task {
-    match task {
-        Task::Generation(generation) => Task::Generation(Generation {
-            repeats: 1,
-            ..generation
-        }),
-        other @ (Task::Classification | Task::Scored(_)) => other,
-    }
 }
 
 /// The suite's name and the files of its parts.
-fn check(source: &Source, raw: &RawSuite) -> Result<(SuiteName, RawSplits), Faults> {
-    let mut faults = Vec::new();
-    if raw.version != 1 {
-        faults.push(source.fault("version", "this version of retune reads version 1"));
-    }
+fn check(source: &Source, raw: &RawSuite) -> Result<(SuiteName, Splits), Faults> {
+    let version = match raw.version {
+        1 => Ok(()),
+        _ => Err(source
+            .fault("version", "this version of retune reads version 1")
+            .into()),
+    };
+    let name = Faults::both(version, name(source, raw)).map(|((), name)| name);
+    let (name, splits) = Faults::both(name, splits(source, raw))?;
+    Faults::check(too_long(source, &name, &splits).into_iter().collect())?;
+    Ok((name, splits))
+}
+
+fn name(source: &Source, raw: &RawSuite) -> Result<SuiteName, Faults> {
     let name = raw.name.parse::<SuiteName>();
-    match &name {
-        Err(error) => faults.push(source.fault("name", error.to_string())),
-        Ok(name) if parts::is_name(name) => {
-            faults.push(source.fault("name", "names that end so are kept for the parts of suites"));
+    let name = name.map_err(|error| source.fault("name", error.to_string()))?;
+    match parts::is_name(&name) {
+        true => {
+            let message = "names that end so are kept for the parts of suites";
+            Err(source.fault("name", message).into())
         }
-        Ok(_) => {}
+        false => Ok(name),
     }
-    let splits = raw.splits.as_ref();
-    let floor = splits.and_then(|splits| splits.floor.as_ref());
-    let dev = splits.and_then(|splits| splits.dev.as_ref());
-    let others = [floor.map(|_| Split::Floor), dev.map(|_| Split::Dev)];
-    for split in others.into_iter().flatten() {
-        if let Ok(name) = &name
-            && let Err(error) = parts::name_of(name, split)
-        {
-            let message = format!("too long for a suite with several splits: {error}");
-            faults.push(source.fault("name", message));
-            break;
-        }
-    }
-    let files = match (&raw.cases, &raw.splits) {
-        (Some(path), None) => Some(RawSplits {
-            gate: path.clone(),
+}
+
+fn splits(source: &Source, raw: &RawSuite) -> Result<Splits, Faults> {
+    match (&raw.cases, &raw.splits) {
+        (Some(gate), None) => Ok(Splits {
+            gate: gate.clone(),
             dev: None,
             floor: None,
         }),
-        (None, Some(splits)) => Some(splits.clone()),
+        (None, Some(splits)) => Ok(splits.clone()),
         (None, None) => {
-            faults.push(source.fault("", "missing `cases`: the JSONL file of the cases"));
-            None
+            let message = "missing `cases`: the JSONL file of the cases";
+            Err(source.fault("", message).into())
         }
         (Some(_), Some(_)) => {
-            faults.push(source.fault("splits", "both `cases` and `splits`: keep one"));
-            None
+            let message = "both `cases` and `splits`: keep one";
+            Err(source.fault("splits", message).into())
         }
-    };
-    Faults::check(faults)?;
-    match (name, files) {
-        (Ok(name), Some(files)) => Ok((name, files)),
-        _ => Err(source.fault("", "cannot be read").into()),
     }
+}
+
+/// A name that leaves no room for those of the suite's parts.
+fn too_long(source: &Source, name: &SuiteName, splits: &Splits) -> Option<Fault> {
+    let mut names = splits.iter().map(|(split, _)| parts::name_of(name, split));
+    let error = names.find_map(Result::err)?;
+    let message = format!("too long for a suite with several splits: {error}");
+    Some(source.fault("name", message))
 }
 
 /// What the answers are; `generate` and `repeats` are about texts.
@@ -473,44 +348,6 @@ fn prompt_text(text: &str, dir: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8"))
 }
 
-/// Where nothing is demanded, the target is: of the whole suite, or of the cases that demand nothing themselves.
-fn demand(task: Task, texts: Option<&Texts>, cases: &mut [Case]) -> Task {
-    let (Task::Generation(mut generation), Some(texts)) = (task, texts) else {
-        return Task::Classification;
-    };
-    generation.graders.clone_from(&texts.graders);
-    if !generation.graders.is_empty() {
-        return Task::Generation(generation);
-    }
-    if cases.iter().all(|case| case.graders.is_empty()) {
-        generation.graders.push(Grader::exact_match());
-    } else {
-        let without = cases.iter_mut().filter(|case| case.graders.is_empty());
-        without.for_each(|case| case.graders.push(Grader::exact_match()));
-    }
-    Task::Generation(generation)
-}
-
-/// A base that embeds nothing or a judge of nothing would only make another suite of the same questions.
-fn check_unused(source: &Source, texts: Option<&Texts>, parts: &[&Suite]) -> Result<(), Faults> {
-    let Some(texts) = texts else { return Ok(()) };
-    let uses = |is: fn(&Rule) -> bool| {
-        let uses = |suite: &&Suite| suite.all_graders().any(|grader| is(&grader.rule));
-        parts.iter().any(uses)
-    };
-    let unused = |key: &str, there: bool, kind: &str, is: fn(&Rule) -> bool| {
-        let unused = there && !uses(is);
-        unused.then(|| source.fault(key, format!("no grader is of `type: {kind}`")))
-    };
-    let embeds = |rule: &Rule| matches!(rule, Rule::Similar(_));
-    let judges = |rule: &Rule| matches!(rule, Rule::LlmRubric { .. } | Rule::Pairwise { .. });
-    let faults = [
-        unused("embeddings", texts.embeds, "similar", embeds),
-        unused("judge", texts.judges, "llm-rubric` or `pairwise", judges),
-    ];
-    Faults::check(faults.into_iter().flatten().collect())
-}
-
 fn settings(source: &Source, raw: &RawGenerate) -> Result<Settings, Faults> {
     let known = Settings::default();
     let mut faults = Vec::new();
@@ -557,75 +394,4 @@ fn settings(source: &Source, raw: &RawGenerate) -> Result<Settings, Faults> {
         seed: raw.seed.unwrap_or(known.seed),
         stop: raw.stop.clone(),
     })
-}
-
-/// Cases, and the line of each by its id.
-pub(super) type Numbered = (Vec<Case>, HashMap<String, usize>);
-
-pub(super) fn read_cases(file: &Path, reader: &RowReader<'_>) -> Result<Numbered, Faults> {
-    let text = text_of(file)?;
-    let mut cases = Vec::new();
-    let mut faults = Vec::new();
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for (index, line) in text.lines().enumerate() {
-        let number = index + 1;
-        match reader.case(line) {
-            Ok(case) => {
-                if let Some(first) = seen.insert(case.id.clone(), number) {
-                    let message = format!("the case {:?} is already on line {first}", case.id);
-                    faults.push(at(file, number, message));
-                }
-                cases.push(case);
-            }
-            Err(message) => faults.push(at(file, number, message)),
-        }
-    }
-    Faults::check(shorten(file, faults))?;
-    Ok((cases, seen))
-}
-
-fn text_of(file: &Path) -> Result<String, Faults> {
-    let bytes = fsio::read(file).map_err(|e| whole(file, format!("cannot read: {}", e.source)))?;
-    if bytes.len() > MAX_BYTES {
-        let message = format!("{} bytes is more than the {MAX_BYTES} allowed", bytes.len());
-        return Err(whole(file, message).into());
-    }
-    String::from_utf8(bytes).map_err(|e| {
-        let before = e.utf8_error().valid_up_to();
-        let line = 1 + e.as_bytes()[..before]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count();
-        at(file, line, "not UTF-8".to_owned()).into()
-    })
-}
-
-/// The first of them, and how many more there are.
-pub(super) fn shorten(file: &Path, mut faults: Vec<Fault>) -> Vec<Fault> {
-    if faults.len() > MAX_FAULTS {
-        let more = faults.len() - MAX_FAULTS;
-        faults.truncate(MAX_FAULTS);
-        let last = faults.last().and_then(|fault| fault.line);
-        faults.push(Fault {
-            line: last,
-            ..whole(file, format!("and {more} more faults after this line"))
-        });
-    }
-    faults
-}
-
-pub(super) fn at(file: &Path, line: usize, message: String) -> Fault {
-    Fault {
-        line: Some(line),
-        ..whole(file, message)
-    }
-}
-
-pub(super) fn whole(file: &Path, message: String) -> Fault {
-    Fault {
-        file: file.to_owned(),
-        line: None,
-        key: String::new(),
-        message,
-    }
 }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::Message;
 use crate::document::{Fault, Faults};
+use crate::eval::case_file::shorten;
 use crate::eval::grader::{Grader, Rule};
 use crate::eval::suite::{Case, Suite};
-use crate::eval::suite_file::shorten;
 use crate::stats::Raters;
 
 /// How a judge's verdicts on calibration cases compare with people's. No verdict counts as one that disagrees.
