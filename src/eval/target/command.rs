@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answered::Said;
-use super::ask::{Caller, Reply, Turn};
+use super::desk::{Caller, Reply, Turn};
 use super::request::told;
 use crate::eval::generation::Settings;
 use crate::process;

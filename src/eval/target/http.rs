@@ -7,9 +7,10 @@ use ureq::Agent;
 use ureq::http::StatusCode;
 
 use super::answered::Said;
-use super::ask::{Caller, Circumstances, Reply, Turn};
+use super::ask::Circumstances;
 use super::backoff;
 use super::declared::{Api, Prices, Target};
+use super::desk::{Caller, Reply, Turn};
 use super::file::TargetFile;
 use super::request;
 use crate::eval::error::EvalError;

@@ -12,6 +12,7 @@ mod backoff;
 mod cache;
 mod command;
 mod declared;
+mod desk;
 mod file;
 mod http;
 mod journal;
