@@ -119,15 +119,18 @@ impl Text {
         let mut file = file.map_err(io::Error::other)?.take(MAX_ROW + 1);
         let read = file.read_to_end(&mut bytes).doing("read", &self.path);
         read.map_err(io::Error::other)?;
+        let invalid = |fault| io::Error::new(io::ErrorKind::InvalidData, fault);
+        if bytes.len() as u64 > MAX_ROW {
+            return Err(invalid(InputError::LongText { line }));
+        }
         let marked = bytes.strip_prefix(&BOM).unwrap_or(&bytes);
         let text = std::str::from_utf8(marked).map_err(|error| {
             let at = error.valid_up_to();
-            let fault = InputError::NotUtf8 {
+            invalid(InputError::NotUtf8 {
                 line,
                 offset: (bytes.len() - marked.len() + at) as u64,
                 byte: marked.get(at).copied().unwrap_or_default(),
-            };
-            io::Error::new(io::ErrorKind::InvalidData, fault)
+            })
         })?;
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
@@ -253,6 +256,16 @@ mod tests {
             .lines()
             .map(|line| line[7..10].parse::<u32>().unwrap());
         assert!(ids.eq(100..150));
+    }
+
+    #[test]
+    fn a_text_longer_than_a_row_is_told_wherever_it_is_cut() {
+        let long = "ü".repeat(usize::try_from(MAX_ROW).unwrap() / 2 + 1);
+        let desk = Desk::new(&[("notes/1.txt", b"one"), ("notes/2.txt", long.as_bytes())]);
+        assert_eq!(
+            desk.faults("notes"),
+            "notes/2.txt: the text is longer than 16 MiB, which is the most that a row may have: split it"
+        );
     }
 
     #[test]

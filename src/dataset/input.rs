@@ -46,6 +46,9 @@ pub(super) enum InputError {
     /// A row that does not end.
     #[error("a row is longer than 16 MiB; is a quote or a line end missing?")]
     TooLong,
+    /// A text that is a row alone.
+    #[error("the text is longer than 16 MiB, which is the most that a row may have: split it")]
+    LongText { line: u64 },
 }
 
 /// What a file that is not UTF-8 most likely is, for people and for iconv: UTF-16 begins with a mark of two bytes that

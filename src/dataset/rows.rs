@@ -203,10 +203,12 @@ impl Trouble {
     /// An error that came up the reader: one of [`InputError`], or the operating system's.
     pub(super) fn of_io(error: io::Error, line: u64) -> Self {
         match error.downcast::<InputError>() {
-            Ok(error @ InputError::NotUtf8 { line, .. }) => Self::File {
-                line: Some(line),
-                message: error.to_string(),
-            },
+            Ok(error @ (InputError::NotUtf8 { line, .. } | InputError::LongText { line })) => {
+                Self::File {
+                    line: Some(line),
+                    message: error.to_string(),
+                }
+            }
             Ok(error @ InputError::TooLong) => Self::File {
                 line: Some(line),
                 message: error.to_string(),
