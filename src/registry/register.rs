@@ -8,6 +8,7 @@ use super::tenant::{Added, Tenant};
 use super::transaction::{Step, Transaction};
 use super::version::{Version, VersionManifest};
 use super::view::View;
+use crate::digest::Digest;
 use crate::store::Store;
 
 impl Tenant<'_> {
@@ -45,7 +46,8 @@ impl Tenant<'_> {
             if view.read(&path)?.is_some_and(|known| known == bytes) {
                 return Ok(Step::Nothing(Added { record, new: false }));
             }
-            self.check_lineage(view, manifest)?;
+            let has_run = |run: &Digest| Ok(self.runs().path_of(view, run)?.is_some());
+            self.check_lineage(view, manifest, has_run)?;
             let (model, tenant) = (&manifest.model, &self.name);
             let subject = format!("register {model}@{} ({tenant})", version.label);
             let transaction = Transaction::new(subject)
@@ -61,6 +63,7 @@ impl Tenant<'_> {
         &self,
         view: &View<'_>,
         manifest: &VersionManifest,
+        has_run: impl FnOnce(&Digest) -> Result<bool, RegistryError>,
     ) -> Result<(), RegistryError> {
         let missing = |what, id| RegistryError::Lineage {
             tenant: self.name.clone(),
@@ -73,7 +76,7 @@ impl Tenant<'_> {
         }
         self.check_training_data(view, manifest)?;
         let run = manifest.run.id;
-        if self.runs().path_of(view, &run)?.is_none() {
+        if !has_run(&run)? {
             return Err(missing("run", run));
         }
         for parent in &manifest.parents {

@@ -10,7 +10,7 @@ use super::record::{Catalogue, Catalogued};
 use super::root::parse_names;
 use super::tenant::Tenant;
 use super::version::Version;
-use super::view::View;
+use super::view::{Document, View};
 use crate::digest::Digest;
 use crate::name::{AliasName, ModelName};
 use crate::store::Store;
@@ -55,6 +55,7 @@ impl Tenant<'_> {
             tenant: self,
             view: self.view()?,
             store,
+            runs: None,
             sound: BTreeSet::new(),
             found: Verification::default(),
         };
@@ -65,9 +66,9 @@ impl Tenant<'_> {
             let retirements = self.retirements(&check.view, &base);
             check.note(&format!("retirements of base {base}"), retirements)?;
         }
-        let runs = self.runs().list();
+        let runs = self.runs().all(&check.view);
         if let Some(runs) = check.note("runs", runs)? {
-            check.found.runs = runs.len() as u64;
+            check.runs(&runs)?;
         }
         for model in self.models()? {
             check.model(&model)?;
@@ -81,6 +82,8 @@ struct Check<'a> {
     tenant: &'a Tenant<'a>,
     view: View<'a>,
     store: Option<&'a Store>,
+    /// The first digits of the identities of those that are there, once they could be listed.
+    runs: Option<BTreeSet<String>>,
     sound: BTreeSet<Digest>,
     found: Verification,
 }
@@ -97,6 +100,16 @@ impl Check<'_> {
                 self.found.records += records.len() as u64;
             }
         }
+        Ok(())
+    }
+
+    fn runs(&mut self, runs: &[Document]) -> Result<(), RegistryError> {
+        for run in runs {
+            let loaded = self.view.load(run);
+            self.note(&format!("run {}", run.stem), loaded)?;
+        }
+        self.found.runs = runs.len() as u64;
+        self.runs = Some(runs.iter().map(|run| run.stem.clone()).collect());
         Ok(())
     }
 
@@ -161,7 +174,13 @@ impl Check<'_> {
     }
 
     fn version(&mut self, what: &str, version: &Version) -> Result<(), RegistryError> {
-        let lineage = self.tenant.check_lineage(&self.view, &version.manifest);
+        let has_run = |run: &Digest| match &self.runs {
+            Some(runs) => Ok(runs.contains(&run.short())),
+            None => Ok(self.tenant.runs().path_of(&self.view, run)?.is_some()),
+        };
+        let lineage = self
+            .tenant
+            .check_lineage(&self.view, &version.manifest, has_run);
         self.note(what, lineage)?;
         let deprecation = self.tenant.deprecation_at(&self.view, version);
         self.note(what, deprecation)?;
