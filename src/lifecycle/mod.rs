@@ -65,5 +65,5 @@ pub use train::{
     FromWhere, JobInputs, TrainActError, Trained, TrainedRun, find_trained, job_inputs,
     plan_training, resume, train,
 };
-pub use transfer::{Pulled, Pushed, RemoteReport, TransferError, inspect_remote, pull, push};
+pub use transfer::{RemoteReport, TransferError, Transferred, inspect_remote, pull, push};
 pub use workspace::Workspace;

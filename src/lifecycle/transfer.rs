@@ -11,24 +11,13 @@ use crate::pin::PinError;
 use crate::registry::RegistryError;
 use crate::store::{Blob, Bucket, Reach, RemoteError, StoreError};
 
-/// What was sent.
+/// What went to the remote, or came from it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Pushed {
-    /// Objects that the remote did not have.
-    pub sent: Vec<Blob>,
+pub struct Transferred {
+    /// Objects that the other side did not have.
+    pub moved: Vec<Blob>,
     /// How many it had already.
-    pub there: u64,
-    /// Objects that records need and that are neither here nor there.
-    pub missing: Vec<MissingObject>,
-}
-
-/// What was fetched.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Pulled {
-    /// Objects that were not here.
-    pub fetched: Vec<Blob>,
-    /// How many were here already.
-    pub here: u64,
+    pub already: u64,
     /// Objects that records need and that are neither here nor there.
     pub missing: Vec<MissingObject>,
 }
@@ -82,7 +71,7 @@ pub fn push(
     workspace: &Workspace<'_>,
     scope: Scope<'_>,
     bucket: impl FnOnce() -> Result<Bucket, RemoteError>,
-) -> Result<Pushed, TransferError> {
+) -> Result<Transferred, TransferError> {
     let (store, act) = (&workspace.store, &workspace.act);
     let needs = Needs::of(workspace, scope)?;
     let reach = store.reach(&needs.roots)?;
@@ -107,9 +96,9 @@ pub fn push(
         bucket.send(store, &sent, act.reporter)?;
     }
     let here: BTreeSet<Digest> = reach.here.iter().map(|object| object.digest).collect();
-    Ok(Pushed {
-        there: (reach.here.len() - sent.len()) as u64,
-        sent,
+    Ok(Transferred {
+        already: (reach.here.len() - sent.len()) as u64,
+        moved: sent,
         missing: needs.missing(|digest| here.contains(digest) || there.contains_key(digest)),
     })
 }
@@ -119,16 +108,14 @@ pub fn pull(
     workspace: &Workspace<'_>,
     scope: Scope<'_>,
     bucket: impl FnOnce() -> Result<Bucket, RemoteError>,
-) -> Result<Pulled, TransferError> {
+) -> Result<Transferred, TransferError> {
     let (store, act) = (&workspace.store, &workspace.act);
     let mut needs = Needs::of(workspace, scope)?;
     if matches!(scope, Scope::Pins) && needs.must.is_empty() {
         return Err(TransferError::NothingPinned);
     }
     let bucket = bucket()?;
-    if !bucket.is_store()? {
-        return Err(RemoteError::NoStore(bucket.name().to_owned()).into());
-    }
+    bucket.expect_store()?;
     let _lease = match act.dry_run {
         true => None,
         false => Some(store.lease("store pull")?),
@@ -156,12 +143,12 @@ pub fn pull(
     };
     let has = |digest: &Digest| store.contains(digest) || fetched.contains_key(digest);
     let missing = needs.missing(has);
-    Ok(Pulled {
-        here: match act.dry_run {
+    Ok(Transferred {
+        already: match act.dry_run {
             true => here,
             false => here.saturating_sub(fetched.len() as u64),
         },
-        fetched: blobs(&fetched),
+        moved: blobs(&fetched),
         missing,
     })
 }
@@ -174,9 +161,7 @@ pub fn inspect_remote(
     let needs = Needs::of(workspace, Scope::Tenant)?;
     let reach = workspace.store.reach(&needs.roots)?;
     let bucket = bucket()?;
-    if !bucket.is_store()? {
-        return Err(RemoteError::NoStore(bucket.name().to_owned()).into());
-    }
+    bucket.expect_store()?;
     let there = bucket.sizes(&everything(&needs, &reach))?;
     let mut report = compare(&needs, &reach, &there);
     let here = reach

@@ -27,6 +27,11 @@ impl Bucket {
         match *self {}
     }
 
+    /// Fails unless it is a store that this version can read.
+    pub fn expect_store(&self) -> Result<(), RemoteError> {
+        match *self {}
+    }
+
     /// Makes it a store.
     pub fn prepare(&self) -> Result<(), RemoteError> {
         match *self {}

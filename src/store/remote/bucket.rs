@@ -89,6 +89,14 @@ impl Bucket {
         }))
     }
 
+    /// Fails unless it is a store that this version can read.
+    pub fn expect_store(&self) -> Result<(), RemoteError> {
+        match self.is_store()? {
+            true => Ok(()),
+            false => Err(RemoteError::NoStore(self.name.clone())),
+        }
+    }
+
     /// Makes it a store, if it is none, and proves that its server keeps what is there when it is asked to.
     pub fn prepare(&self) -> Result<(), RemoteError> {
         let new = !self.is_store()? && self.create_format()?;

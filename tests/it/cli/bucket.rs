@@ -134,7 +134,7 @@ fn a_bucket_carries_versions_into_empty_stores() {
             .contains(&version.manifest.adapter.files[0].sha256)
     );
     let did = run(&ben.env, "store pull support:production --format json").ok();
-    assert_eq!(would.json()["fetched"], did.json()["fetched"]);
+    assert_eq!(would.json()["moved"], did.json()["moved"]);
     assert_snapshot!(run(&ben.env, "store pull support:production"), @"
     $ retune store pull support:production
     pulled 0 objects, 0 B from s3://carries/team; 13 were here already
@@ -222,7 +222,7 @@ fn what_changed_in_a_bucket_is_named_and_leaves_nothing() {
     remote(&ben.env, &moto.url(), "changed");
     assert_snapshot!(run(&ben.env, "store pull --all"), @"
     $ retune store pull --all
-    missing sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b: neither here nor there; needed by tenants/default/models/support/versions/20261123-dd9f379a1d9f.json
+    missing sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b: neither here nor there; named by tenants/default/models/support/versions/20261123-dd9f379a1d9f.json
     pulled 12 objects, 80.1 kB from s3://changed/team; 0 were here already
     --- stderr
     hint: whoever has these files sends them from their project: retune store push
@@ -230,7 +230,7 @@ fn what_changed_in_a_bucket_is_named_and_leaves_nothing() {
     ");
     assert_snapshot!(run(&ben.env, "store push"), @"
     $ retune store push
-    missing sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b: neither here nor there; needed by tenants/default/models/support/versions/20261123-dd9f379a1d9f.json
+    missing sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b: neither here nor there; named by tenants/default/models/support/versions/20261123-dd9f379a1d9f.json
     pushed 0 objects, 0 B to s3://changed/team; 12 were there already
     --- exit 14
     ");
@@ -330,7 +330,7 @@ fn a_push_that_is_killed_goes_on() {
 
     remote(&ana.env, &moto.url(), "killed");
     let again = run(&ana.env, "store push --format json").ok().json();
-    let sent = again["sent"].as_array().unwrap();
+    let sent = again["moved"].as_array().unwrap();
     assert!(!sent.is_empty(), "{again}");
     for object in sent {
         let digest: Digest = object["digest"].as_str().unwrap().parse().unwrap();
@@ -552,7 +552,7 @@ fn a_tenant_exchanges_its_own_objects_only() {
     let pulled = run(env, "store pull --all --project other --format json")
         .ok()
         .json();
-    assert_eq!(pulled["fetched"], json!([]));
+    assert_eq!(pulled["moved"], json!([]));
 }
 
 fn remote_of(env: &Env, dir: &str, endpoint: &str, bucket: &str) {

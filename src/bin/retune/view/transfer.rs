@@ -52,93 +52,67 @@ fn name(remote: Option<Place>) -> String {
     remote.map_or_else(String::new, |place| place.to_string())
 }
 
-fn list_missing(missing: &[Missing], out: &mut dyn Write) -> io::Result<()> {
+fn list_missing(missing: &[Missing], nowhere: &str, out: &mut dyn Write) -> io::Result<()> {
     for Missing { digest, named_by } in missing {
         let word = styled(BAD, "missing");
-        writeln!(
-            out,
-            "{word} {digest}: neither here nor there; needed by {named_by}"
-        )?;
+        writeln!(out, "{word} {digest}: {nowhere}named by {named_by}")?;
     }
     Ok(())
 }
 
-/// What `store push` sent.
+/// Which way objects went.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Direction {
+    Push,
+    Pull,
+}
+
+/// What `store push` sent, or `store pull` fetched.
 #[derive(Serialize)]
-pub(crate) struct Pushed {
+pub(crate) struct Transferred {
     remote: String,
+    direction: Direction,
     dry_run: bool,
-    sent: Vec<Object>,
-    there: u64,
+    moved: Vec<Object>,
+    already: u64,
     missing: Vec<Missing>,
 }
 
-impl Pushed {
-    pub(crate) fn new(remote: Option<Place>, pushed: &lifecycle::Pushed, dry_run: bool) -> Self {
+impl Transferred {
+    pub(crate) fn new(
+        remote: Option<Place>,
+        direction: Direction,
+        transferred: &lifecycle::Transferred,
+        dry_run: bool,
+    ) -> Self {
         Self {
             remote: name(remote),
+            direction,
             dry_run,
-            sent: pushed.sent.iter().map(Object::from).collect(),
-            there: pushed.there,
-            missing: pushed.missing.iter().map(Missing::from).collect(),
+            moved: transferred.moved.iter().map(Object::from).collect(),
+            already: transferred.already,
+            missing: transferred.missing.iter().map(Missing::from).collect(),
         }
     }
 }
 
-impl View for Pushed {
-    const SCHEMA: &'static str = "retune.store-push/1";
+impl View for Transferred {
+    const SCHEMA: &'static str = "retune.store-transfer/1";
 
     fn human(&self, out: &mut dyn Write) -> io::Result<()> {
-        list_missing(&self.missing, out)?;
-        let verb = match self.dry_run {
-            true => "would push",
-            false => "pushed",
+        list_missing(&self.missing, "neither here nor there; ", out)?;
+        let (verb, to, there) = match (self.direction, self.dry_run) {
+            (Direction::Push, false) => ("pushed", "to", "there"),
+            (Direction::Push, true) => ("would push", "to", "there"),
+            (Direction::Pull, false) => ("pulled", "from", "here"),
+            (Direction::Pull, true) => ("would pull", "from", "here"),
         };
-        let (sent, there) = (sum(&self.sent), grouped(self.there));
+        let (moved, already) = (sum(&self.moved), grouped(self.already));
+        let remote = &self.remote;
         writeln!(
             out,
-            "{verb} {sent} to {}; {there} were there already",
-            self.remote
-        )
-    }
-}
-
-/// What `store pull` fetched.
-#[derive(Serialize)]
-pub(crate) struct Pulled {
-    remote: String,
-    dry_run: bool,
-    fetched: Vec<Object>,
-    here: u64,
-    missing: Vec<Missing>,
-}
-
-impl Pulled {
-    pub(crate) fn new(remote: Option<Place>, pulled: &lifecycle::Pulled, dry_run: bool) -> Self {
-        Self {
-            remote: name(remote),
-            dry_run,
-            fetched: pulled.fetched.iter().map(Object::from).collect(),
-            here: pulled.here,
-            missing: pulled.missing.iter().map(Missing::from).collect(),
-        }
-    }
-}
-
-impl View for Pulled {
-    const SCHEMA: &'static str = "retune.store-pull/1";
-
-    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
-        list_missing(&self.missing, out)?;
-        let verb = match self.dry_run {
-            true => "would pull",
-            false => "pulled",
-        };
-        let (fetched, here) = (sum(&self.fetched), grouped(self.here));
-        writeln!(
-            out,
-            "{verb} {fetched} from {}; {here} were here already",
-            self.remote
+            "{verb} {moved} {to} {remote}; {already} were {there} already"
         )
     }
 }
@@ -186,13 +160,7 @@ impl View for RemoteVerified {
         for Fault { digest, problem } in &self.faults {
             writeln!(out, "{} {digest}: {problem}", styled(BAD, "damaged"))?;
         }
-        for Missing { digest, named_by } in &self.missing {
-            writeln!(
-                out,
-                "{} {digest}: named by {named_by}",
-                styled(BAD, "missing")
-            )?;
-        }
+        list_missing(&self.missing, "", out)?;
         let verdict = match (self.faults.len(), self.missing.len()) {
             (0, 0) => styled(GOOD, "sound"),
             (damaged, missing) => styled(BAD, format!("{damaged} damaged, {missing} missing")),

@@ -5,7 +5,7 @@ use retune::lifecycle::{self, Scope, Thing};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::view::transfer::Pulled;
+use crate::view::transfer::{Direction, Transferred};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,7 +47,12 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
         things => Scope::Things(things),
     };
     let pulled = lifecycle::pull(&workspace, scope, session.bucket()?)?;
-    let view = Pulled::new(session.store_remote()?, &pulled, args.dry_run);
+    let view = Transferred::new(
+        session.store_remote()?,
+        Direction::Pull,
+        &pulled,
+        args.dry_run,
+    );
     session.ui.emit(&view);
     if pulled.missing.is_empty() {
         return Ok(Exit::Done);

@@ -5,7 +5,7 @@ use retune::lifecycle::{self, Scope, Thing};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::view::transfer::Pushed;
+use crate::view::transfer::{Direction, Transferred};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +45,12 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<Exit, Failure> {
         things => Scope::Things(things),
     };
     let pushed = lifecycle::push(&workspace, scope, session.bucket()?)?;
-    let view = Pushed::new(session.store_remote()?, &pushed, args.dry_run);
+    let view = Transferred::new(
+        session.store_remote()?,
+        Direction::Push,
+        &pushed,
+        args.dry_run,
+    );
     session.ui.emit(&view);
     Ok(match pushed.missing.is_empty() {
         true => Exit::Done,
