@@ -10,8 +10,8 @@ random weights, which this script makes under `--work`; `-1x512` and `-8x256` ar
 few hidden states, `-forward` only computes losses. LoRA r 8 on all linear layers throughout.
 
 `examples/s` and `tokens/s` count real rows and tokens of the loop itself: loading and tokenising are left out, and every
-side's first steps too. `start s` is the rest of the process, `peak MB` its largest resident set. A row that a side
-cannot run says why.
+side's first steps too. `start s` is the rest of the process, `peak MB` its largest resident set (not of `-forward`, where
+retune trains two steps first). A row that a side cannot run says why.
 """
 
 from __future__ import annotations
@@ -179,9 +179,10 @@ def run_retune(args: argparse.Namespace, case: str, bf16: bool) -> dict[str, flo
         started = time.monotonic()
         totals = json.loads(retune("train", folder / "job.yaml", "--format", "json"))["record"]["totals"]
         wall = time.monotonic() - started
-        peak = totals["peak_memory_bytes"] / 1e6
         if case.endswith("-forward"):
-            return {**forward_speed(Shape(case), folder), "peak": peak, "start": math.nan}
+            # The process trains two steps before, so its peak is theirs.
+            return {**forward_speed(Shape(case), folder), "peak": math.nan, "start": math.nan}
+        peak = totals["peak_memory_bytes"] / 1e6
         warm_up = WARM_UP["classifier" if case == "minilm" else "decoder"]
         return {**training_speed(folder, warm_up), "peak": peak, "start": wall - float(totals["wall_seconds"])}
 
@@ -240,7 +241,7 @@ def run_worker(args: argparse.Namespace, case: str, side: str) -> dict[str, floa
 def output(command: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
-        raise Refused((done.stderr.strip().splitlines() or ["no message"])[0] + f" (exit {done.returncode})")
+        raise Refused((done.stderr.strip().splitlines() or ["no message"])[-1] + f" (exit {done.returncode})")
     return done.stdout
 
 

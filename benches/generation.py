@@ -83,12 +83,13 @@ def worker_seconds(args: argparse.Namespace, shape: str, rows: int) -> float:
 
 def transformers_seconds(args: argparse.Namespace, shape: str, rows: int) -> float:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
     torch.set_num_threads(args.threads)
     folder = checkpoint(args, Shape(f"{shape}-{rows}x{PROMPT}"))
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    ids = AutoTokenizer.from_pretrained(folder)(prompts(shape, rows), return_tensors="pt")
+    # AutoTokenizer would cut words as the family does, and this vocabulary is of whole words.
+    ids = PreTrainedTokenizerFast.from_pretrained(folder)(prompts(shape, rows), return_tensors="pt")
 
     def seconds(new: int) -> float:
         started = time.monotonic()
