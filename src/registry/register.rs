@@ -46,8 +46,7 @@ impl Tenant<'_> {
             if view.read(&path)?.is_some_and(|known| known == bytes) {
                 return Ok(Step::Nothing(Added { record, new: false }));
             }
-            let has_run = |run: &Digest| Ok(self.runs().path_of(view, run)?.is_some());
-            self.check_lineage(view, manifest, has_run)?;
+            self.check_lineage(view, manifest, |run| self.runs().has(view, run))?;
             let (model, tenant) = (&manifest.model, &self.name);
             let subject = format!("register {model}@{} ({tenant})", version.label);
             let transaction = Transaction::new(subject)

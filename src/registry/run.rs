@@ -140,12 +140,13 @@ impl Runs<'_> {
         Ok(records)
     }
 
+    /// Whether a run is recorded.
+    pub(super) fn has(&self, view: &View<'_>, run: &Digest) -> Result<bool, RegistryError> {
+        Ok(self.path_of(view, run)?.is_some())
+    }
+
     /// Where a run lies, in whatever month.
-    pub(super) fn path_of(
-        &self,
-        view: &View<'_>,
-        run: &Digest,
-    ) -> Result<Option<String>, RegistryError> {
+    fn path_of(&self, view: &View<'_>, run: &Digest) -> Result<Option<String>, RegistryError> {
         let short = run.short();
         for dir in self.months(view)? {
             let path = format!("{dir}/{short}.json");

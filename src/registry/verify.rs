@@ -176,7 +176,7 @@ impl Check<'_> {
     fn version(&mut self, what: &str, version: &Version) -> Result<(), RegistryError> {
         let has_run = |run: &Digest| match &self.runs {
             Some(runs) => Ok(runs.contains(&run.short())),
-            None => Ok(self.tenant.runs().path_of(&self.view, run)?.is_some()),
+            None => self.tenant.runs().has(&self.view, run),
         };
         let lineage = self
             .tenant

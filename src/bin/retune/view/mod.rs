@@ -15,6 +15,7 @@ pub(crate) mod init;
 pub(crate) mod lineage;
 pub(crate) mod migration;
 pub(crate) mod model;
+mod object;
 pub(crate) mod pin;
 pub(crate) mod pipeline;
 pub(crate) mod run;

@@ -7,6 +7,7 @@ use retune::progress::{bytes, grouped};
 use retune::store::{Damage, Garbage, GcPlan, Store, StoreReport};
 use serde::Serialize;
 
+use super::object::{Missing, Object, list_missing, size};
 use crate::ui::{BAD, GOOD, View, styled};
 
 /// What `store verify` found.
@@ -27,33 +28,8 @@ struct Fault {
     problem: String,
 }
 
-#[derive(Serialize)]
-struct Missing {
-    digest: String,
-    named_by: String,
-}
-
-#[derive(Serialize)]
-struct Object {
-    digest: String,
-    bytes: u64,
-}
-
-impl From<&Garbage> for Object {
-    fn from(garbage: &Garbage) -> Self {
-        Self {
-            digest: garbage.digest.to_string(),
-            bytes: garbage.size,
-        }
-    }
-}
-
 fn objects(garbage: &[Garbage]) -> Vec<Object> {
     garbage.iter().map(Object::from).collect()
-}
-
-fn size(objects: &[Object]) -> String {
-    bytes(objects.iter().map(|object| object.bytes).sum())
 }
 
 impl Verified {
@@ -70,15 +46,11 @@ impl Verified {
                 Damage::Unreadable(why) => format!("cannot be read: {why}"),
             },
         });
-        let missing = missing.iter().map(|missing| Missing {
-            digest: missing.digest.to_string(),
-            named_by: missing.named_by.clone(),
-        });
         Self {
             objects: report.sound,
             bytes: report.bytes,
             faults: faults.collect(),
-            missing: missing.collect(),
+            missing: missing.iter().map(Missing::from).collect(),
             unnamed: unnamed.map(objects),
         }
     }
@@ -96,9 +68,7 @@ impl View for Verified {
         for Fault { path, problem } in &self.faults {
             writeln!(out, "{} {path}: {problem}", bad("damaged"))?;
         }
-        for Missing { digest, named_by } in &self.missing {
-            writeln!(out, "{} {digest}: named by {named_by}", bad("missing"))?;
-        }
+        list_missing(&self.missing, "", out)?;
         let verdict = match (self.faults.len(), self.missing.len()) {
             (0, 0) => styled(GOOD, "sound"),
             (damaged, 0) => styled(BAD, format!("{damaged} damaged")),

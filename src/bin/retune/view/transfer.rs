@@ -2,62 +2,25 @@
 
 use std::io::{self, Write};
 
-use retune::lifecycle::{self, MissingObject};
+use retune::lifecycle;
 use retune::progress::{bytes, grouped};
-use retune::store::{Blob, Place};
+use retune::store::Place;
 use serde::Serialize;
 
+use super::object::{Missing, Object, list_missing, size};
 use crate::ui::{BAD, GOOD, View, styled};
-
-#[derive(Serialize)]
-struct Object {
-    digest: String,
-    bytes: u64,
-}
-
-#[derive(Serialize)]
-struct Missing {
-    digest: String,
-    named_by: String,
-}
-
-impl From<&Blob> for Object {
-    fn from(blob: &Blob) -> Self {
-        Self {
-            digest: blob.digest.to_string(),
-            bytes: blob.size,
-        }
-    }
-}
-
-impl From<&MissingObject> for Missing {
-    fn from(missing: &MissingObject) -> Self {
-        Self {
-            digest: missing.digest.to_string(),
-            named_by: missing.named_by.clone(),
-        }
-    }
-}
 
 /// Some objects, counted and summed: `12 objects, 3.4 MB`.
 fn sum(objects: &[Object]) -> String {
     format!(
         "{} objects, {}",
         grouped(objects.len() as u64),
-        bytes(objects.iter().map(|object| object.bytes).sum())
+        size(objects)
     )
 }
 
 fn name(remote: Option<Place>) -> String {
     remote.map_or_else(String::new, |place| place.to_string())
-}
-
-fn list_missing(missing: &[Missing], nowhere: &str, out: &mut dyn Write) -> io::Result<()> {
-    for Missing { digest, named_by } in missing {
-        let word = styled(BAD, "missing");
-        writeln!(out, "{word} {digest}: {nowhere}named by {named_by}")?;
-    }
-    Ok(())
 }
 
 /// Which way objects went.
