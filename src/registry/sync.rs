@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Instant;
 
 use super::act::Act;
 use super::error::RegistryError;
@@ -14,7 +15,7 @@ use super::layout;
 use super::protection::Protection;
 use super::root::Registry;
 use super::statement::Statement;
-use super::transaction::{ATTEMPTS, pause};
+use super::transaction::{ATTEMPTS, pause, stand_back};
 use super::view::decode;
 use crate::fsio::PendingDir;
 use crate::git::{Advance, Change, CommitId, Limits, ObjectId, Remote, Repository};
@@ -77,6 +78,7 @@ impl Registry {
     ) -> Result<Synced, RegistryError> {
         let mut why = String::new();
         for attempt in 0..ATTEMPTS {
+            let began = Instant::now();
             let ours = self.view()?.commit;
             let meeting = Meeting::new(self, remote, ours)?;
             let outcome = meeting.settle(gives_way)?;
@@ -90,7 +92,7 @@ impl Registry {
                     Advance::Done => {}
                     Advance::Lost | Advance::Held => {
                         why = "the other clone was moved each time".to_owned();
-                        pause(attempt, outcome.tip);
+                        stand_back(attempt, began.elapsed(), outcome.tip);
                         continue;
                     }
                 }
@@ -98,10 +100,15 @@ impl Registry {
             // From here on the other clone has everything: another attempt finds it there.
             match self.adopt(&meeting, &outcome)? {
                 Advance::Done => return Ok(outcome.synced),
-                Advance::Lost => why = "others moved this one each time".to_owned(),
-                Advance::Held => why = self.held(self.queue()?.as_ref(), act)?,
+                Advance::Lost => {
+                    why = "others moved this one each time".to_owned();
+                    stand_back(attempt, began.elapsed(), outcome.tip);
+                }
+                Advance::Held => {
+                    why = self.held(self.queue()?.as_ref(), act)?;
+                    pause(attempt, outcome.tip);
+                }
             }
-            pause(attempt, outcome.tip);
         }
         Err(RegistryError::Contended {
             path: self.path().to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::act::Act;
 use super::error::RegistryError;
@@ -14,8 +14,11 @@ use crate::fsio::Lock;
 use crate::git::{Advance, CommitId, Draft};
 use crate::progress::Event;
 
-/// How often a lost compare-and-swap is repeated before giving up: some seconds in all.
+/// How often a lost compare-and-swap is repeated before giving up: a minute in all, where many write at once.
 pub(super) const ATTEMPTS: u32 = 40;
+
+/// The longest that a writer who lost stands back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 /// A writer of whom nothing is known, and who holds the branch's lock file this long, was killed.
 const STALE: Duration = Duration::from_secs(60);
@@ -117,6 +120,7 @@ impl Registry {
         let queue = self.queue()?;
         let mut why = String::new();
         for attempt in 0..ATTEMPTS {
+            let began = Instant::now();
             let view = self.view()?;
             let (transaction, value) = match decide(&view)? {
                 Step::Nothing(value) => return Ok(value),
@@ -125,12 +129,15 @@ impl Registry {
             let (moved, commit) = transaction.commit(&view, act)?;
             match moved {
                 Advance::Done => return Ok(value),
-                Advance::Lost => why = "others moved it first each time".to_owned(),
+                Advance::Lost => {
+                    why = "others moved it first each time".to_owned();
+                    stand_back(attempt, began.elapsed(), commit);
+                }
                 Advance::Held => {
                     why = self.held(queue.as_ref(), act)?;
+                    pause(attempt, commit);
                 }
             }
-            pause(attempt, commit);
         }
         Err(RegistryError::Contended {
             path: self.path().to_owned(),
@@ -189,11 +196,24 @@ impl Registry {
     }
 }
 
-/// Sleeps longer with each attempt, by an amount that differs between writers: their commits differ.
+/// Sleeps after a lost race: a random share of twice as long with each attempt, counted in what an attempt takes.
+///
+/// Among writers who try again sooner than an attempt takes, nearly all attempts would be in vain: the binary
+/// exponential back-off of Metcalfe and Boggs, "Ethernet" (1976), whose slot is the attempt.
+pub(super) fn stand_back(attempt: u32, took: Duration, commit: CommitId) {
+    let longest = took.saturating_mul(2 << attempt.min(5)).min(LONGEST_PAUSE);
+    thread::sleep(longest.mul_f64(share(attempt, commit)));
+}
+
+/// Sleeps while a writer holds the lock file of the branch, as short as a commit takes: 128 ms at most.
 pub(super) fn pause(attempt: u32, commit: CommitId) {
+    let longest = Duration::from_micros(500 << attempt.min(8));
+    thread::sleep(longest.mul_f64((1.0 + share(attempt, commit)) / 2.0));
+}
+
+/// From 0 to 1, and not the same for two writers: their commits differ.
+fn share(attempt: u32, commit: CommitId) -> f64 {
     let bytes = commit.as_bytes();
-    let jitter = u64::from(bytes[attempt as usize % bytes.len()]);
-    thread::sleep(Duration::from_micros(
-        (500 << attempt.min(8)) * (128 + jitter) / 256,
-    ));
+    let at = attempt as usize % (bytes.len() - 1);
+    f64::from(u16::from_be_bytes([bytes[at], bytes[at + 1]])) / f64::from(u16::MAX)
 }

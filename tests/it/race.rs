@@ -31,6 +31,8 @@ fn retune(env: &Env, args: &[&str], open: bool) -> (Option<i32>, String) {
                 "-o",
                 "/dev/null",
                 "-e",
+                "trace=flock",
+                "-e",
                 "inject=flock:retval=0",
             ];
             command.args(inject).arg(program);
