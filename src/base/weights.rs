@@ -81,6 +81,12 @@ impl Weights {
         })
     }
 
+    /// Whether the tensor `name` is there, stored in bf16.
+    pub fn is_bf16(&self, name: &str) -> bool {
+        let entry = self.tensors.get(name);
+        entry.is_some_and(|entry| entry.dtype == Dtype::BF16)
+    }
+
     fn entry(&self, name: &str, shape: &[usize]) -> Result<&Entry, CheckpointError> {
         let entry = self
             .tensors

@@ -91,7 +91,7 @@ pub struct PlannedModule {
 /// An estimate of the memory that training takes, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// The frozen model, in the type of the job's `precision.compute`.
+    /// The frozen model, in the type of the job's `precision.compute`, or in bf16 where it is stored so.
     pub base: u64,
     /// Trained values, gradients, two moments, and the best values so far.
     pub training: u64,

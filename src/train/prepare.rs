@@ -470,14 +470,15 @@ fn memory(job: &Job, inputs: &Inputs<'_>, config: &Config, trainable: u64, train
         Task::SeqCls => 0,
         Task::CausalLm => 2 * tokens * config.vocab_size,
     };
+    let facts = &inputs.base.model;
     let bytes = match job.compute {
-        Compute::F32 => 4,
-        Compute::Bf16 => 2,
+        Compute::F32 if facts.dtype != "BF16" => 4,
+        Compute::F32 | Compute::Bf16 => 2,
     };
     Memory {
         // Where every weight is trained, none is frozen.
         base: match job.lora {
-            Some(_) => bytes * inputs.base.model.parameters,
+            Some(_) => bytes * facts.parameters,
             None => 0,
         },
         training: 4 * 5 * trainable,

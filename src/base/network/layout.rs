@@ -11,6 +11,7 @@ use super::decoder::DecoderLayer;
 use super::encoder::EncoderLayer;
 use super::head::Head;
 use super::linear::Linear;
+use super::product::Form;
 use super::{NetworkError, Task};
 use crate::base::{Activation, CheckpointError, Config, Family, Pooling, Precision, Weights};
 
@@ -450,13 +451,29 @@ impl Layout {
     fn packed(&self, projection: &Projection) -> Loaded<Linear> {
         let outputs = projection.modules.iter().map(|module| module.outputs).sum();
         let bias = self.bias(projection)?;
+        let form = Form::of(self.precision, self.is_narrow(projection));
         let linear = match projection.transposed {
-            true => Linear::new(&self.turned(projection)?, outputs, bias, self.precision),
-            false => self.gathered(projection, outputs, bias)?,
+            true => {
+                let (weight, inputs) = (self.turned(projection)?, projection.inputs);
+                let read = |rows: Range<usize>, out: &mut [f32]| {
+                    out.copy_from_slice(&weight[rows.start * inputs..rows.end * inputs]);
+                    Ok::<(), CheckpointError>(())
+                };
+                Linear::gather([outputs, inputs], bias, form, read)?
+            }
+            false => self.gathered(projection, outputs, bias, form)?,
         };
         // What was read is held in panels now.
         self.source.weights.forget();
         Ok(linear)
+    }
+
+    /// Whether all weights of a projection are stored in bf16.
+    fn is_narrow(&self, projection: &Projection) -> bool {
+        projection.modules.iter().all(|module| {
+            let name = self.source.in_file(&format!("{}.weight", module.path));
+            self.source.weights.is_bf16(&name)
+        })
     }
 
     fn bias(&self, projection: &Projection) -> Loaded<Option<Vec<f32>>> {
@@ -489,6 +506,7 @@ impl Layout {
         projection: &Projection,
         outputs: usize,
         bias: Option<Vec<f32>>,
+        form: Form,
     ) -> Loaded<Linear> {
         let inputs = projection.inputs;
         let names = projection.modules.iter().map(|module| {
@@ -514,12 +532,7 @@ impl Layout {
             }
             Ok::<(), CheckpointError>(())
         };
-        Ok(Linear::gather(
-            [outputs, inputs],
-            bias,
-            self.precision,
-            read,
-        )?)
+        Ok(Linear::gather([outputs, inputs], bias, form, read)?)
     }
 
     /// A norm of the inner model.

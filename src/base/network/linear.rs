@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::dropout::Mask;
 use super::product::{
-    Columns, Panels, Right, Start, Term, product, product_into, transposed_product,
+    Columns, Form, Panels, Right, Start, Term, product, product_into, transposed_product,
 };
 use crate::base::Precision;
 
@@ -60,14 +60,14 @@ impl Linear {
     pub(super) fn gather<E: Send>(
         [outputs, inputs]: [usize; 2],
         bias: Option<Vec<f32>>,
-        precision: Precision,
+        form: Form,
         read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
     ) -> Result<Self, E> {
         Ok(Self {
             inputs,
             outputs,
             bias,
-            weight: Panels::gather(outputs, inputs, precision, read)?,
+            weight: Panels::gather(outputs, inputs, form, read)?,
             sent: OnceLock::new(),
         })
     }

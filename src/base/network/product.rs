@@ -8,6 +8,9 @@
 //! first. Where the processor has no such instruction, the same numbers are summed as `f32` in the same order: the same
 //! bits, unless a number is subnormal, which the instruction takes for zero. Where the processor has tiles for them, they
 //! are summed on those, in an order of their own (`tiles.rs`), before the summands of the same product in `f32`.
+//!
+//! A weight that is multiplied as `f32` and was stored in bf16 is held in pairs too, in half the memory: its panels are
+//! widened as they are read, which loses nothing.
 
 use std::ops::Range;
 
@@ -33,6 +36,30 @@ enum Numbers {
     F32(Vec<f32>),
     /// `[panel][two steps][32]`: the even step in the low half, the odd one, or nothing, in the high half.
     Bf16(Vec<u32>),
+    /// As in `Bf16`, and multiplied as in `F32`.
+    Widened(Vec<u32>),
+}
+
+/// How a weight is held, and how it is multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// In `f32`, both.
+    F32,
+    /// In bf16, both.
+    Bf16,
+    /// Held in bf16 and multiplied in `f32`: for numbers that bf16 holds exactly.
+    Widened,
+}
+
+impl Form {
+    /// The smallest that gives what `precision` asks for. `narrow` promises that bf16 holds the numbers exactly.
+    pub(super) fn of(precision: Precision, narrow: bool) -> Self {
+        match (precision, narrow) {
+            (Precision::Bf16, _) => Self::Bf16,
+            (Precision::F32, true) => Self::Widened,
+            (Precision::F32, false) => Self::F32,
+        }
+    }
 }
 
 impl Panels {
@@ -42,7 +69,7 @@ impl Panels {
         match precision {
             Precision::F32 => Self::of_transposed(weight, outputs, inputs),
             Precision::Bf16 => {
-                let mut panels = Self::zero_pairs(inputs, outputs);
+                let mut panels = Self::empty(Form::Bf16, inputs, outputs);
                 panels.round(weight);
                 panels
             }
@@ -54,13 +81,10 @@ impl Panels {
     pub(super) fn gather<E: Send>(
         outputs: usize,
         inputs: usize,
-        precision: Precision,
+        form: Form,
         read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
     ) -> Result<Self, E> {
-        let mut panels = match precision {
-            Precision::F32 => Self::zeros(inputs, outputs),
-            Precision::Bf16 => Self::zero_pairs(inputs, outputs),
-        };
+        let mut panels = Self::empty(form, inputs, outputs);
         let room = || (vec![0.0; inputs * WIDTH], vec![0.0; inputs * WIDTH]);
         let rows_of = |panel: usize| panel * WIDTH..outputs.min((panel + 1) * WIDTH);
         match &mut panels.numbers {
@@ -73,7 +97,7 @@ impl Panels {
                     simd::transpose(rows, inputs, used, out);
                     Ok(())
                 })?,
-            Numbers::Bf16(pairs) => pairs
+            Numbers::Bf16(pairs) | Numbers::Widened(pairs) => pairs
                 .par_chunks_mut((inputs.div_ceil(2) * WIDTH).max(1))
                 .enumerate()
                 .try_for_each_init(room, |(rows, turned), (panel, out)| {
@@ -109,22 +133,20 @@ impl Panels {
         panels
     }
 
-    /// All zero.
+    /// All zero, in `f32`.
     pub(super) fn zeros(depth: usize, columns: usize) -> Self {
-        let count = columns.div_ceil(WIDTH);
-        Self {
-            numbers: Numbers::F32(vec![0.0; count * depth * WIDTH]),
-            depth,
-            columns,
-            kept: vec![0..depth; count],
-        }
+        Self::empty(Form::F32, depth, columns)
     }
 
-    /// All zero, in pairs of bf16 numbers.
-    fn zero_pairs(depth: usize, columns: usize) -> Self {
+    fn empty(form: Form, depth: usize, columns: usize) -> Self {
         let count = columns.div_ceil(WIDTH);
+        let pairs = || vec![0; count * depth.div_ceil(2) * WIDTH];
         Self {
-            numbers: Numbers::Bf16(vec![0; count * depth.div_ceil(2) * WIDTH]),
+            numbers: match form {
+                Form::F32 => Numbers::F32(vec![0.0; count * depth * WIDTH]),
+                Form::Bf16 => Numbers::Bf16(pairs()),
+                Form::Widened => Numbers::Widened(pairs()),
+            },
             depth,
             columns,
             kept: vec![0..depth; count],
@@ -181,7 +203,7 @@ impl Panels {
                 let lane = panel[lane..].iter().step_by(WIDTH);
                 lane.take(self.depth).copied().collect()
             }
-            Numbers::Bf16(pairs) => {
+            Numbers::Bf16(pairs) | Numbers::Widened(pairs) => {
                 let panel = &pairs[panel * self.depth.div_ceil(2) * WIDTH..];
                 let lane = panel[lane..].iter().step_by(WIDTH);
                 let both = lane.flat_map(|pair| [low(*pair), high(*pair)]);
@@ -193,7 +215,7 @@ impl Panels {
     fn floats(&mut self) -> &mut [f32] {
         match &mut self.numbers {
             Numbers::F32(values) => values,
-            Numbers::Bf16(_) => &mut [],
+            Numbers::Bf16(_) | Numbers::Widened(_) => &mut [],
         }
     }
 }
@@ -390,7 +412,7 @@ impl<'a> Term<'a> {
             Right::Transposed(panels) => panels.columns,
         };
         let (left, stride) = match panels.numbers {
-            Numbers::F32(_) => (Rows::Plain(left), self.stride),
+            Numbers::F32(_) | Numbers::Widened(_) => (Rows::Plain(left), self.stride),
             Numbers::Bf16(_) if way != Way::Floats => {
                 let beyond = match way {
                     Way::Tiles => tiles::ROWS,
@@ -463,9 +485,12 @@ impl<'a> Factor<'a> {
                 self.floats(steps, &values[at * WIDTH..][..steps.len() * WIDTH])
             }
             (Right::Plain(panels), Numbers::Bf16(pairs)) => {
-                let at = panel * panels.depth.div_ceil(2) + steps.start / 2;
-                let pairs = &pairs[at * WIDTH..][..steps.len() / 2 * WIDTH];
+                let pairs = pairs_of(pairs, panels.depth, panel, steps);
                 self.pairs(steps, pairs, &mut room.floats)
+            }
+            (Right::Plain(panels), Numbers::Widened(pairs)) => {
+                let pairs = pairs_of(pairs, panels.depth, panel, steps);
+                self.floats(steps, widened(pairs, steps, &mut room.floats))
             }
             (Right::Transposed(panels), Numbers::F32(values)) => {
                 turn_panel(values, panels.depth, panel, steps, &mut room.floats);
@@ -475,6 +500,10 @@ impl<'a> Factor<'a> {
                 turn_panel_of_pairs(pairs, panels.depth, panel, steps, &mut room.pairs);
                 let pairs = &room.pairs[..steps.len() / 2 * WIDTH];
                 self.pairs(steps, pairs, &mut room.floats)
+            }
+            (Right::Transposed(panels), Numbers::Widened(pairs)) => {
+                turn_panel_of_pairs(pairs, panels.depth, panel, steps, &mut room.pairs);
+                self.floats(steps, widened(&room.pairs, steps, &mut room.floats))
             }
         }
     }
@@ -513,6 +542,33 @@ impl<'a> Factor<'a> {
             room.extend(line.iter().map(|pair| low(*pair)));
         }
         self.floats(steps, room)
+    }
+}
+
+/// The lines of a panel with the steps, of which the first is even, in panels of pairs of `depth` steps.
+fn pairs_of<'p>(pairs: &'p [u32], depth: usize, panel: usize, steps: &Range<usize>) -> &'p [u32] {
+    let at = panel * depth.div_ceil(2) + steps.start / 2;
+    &pairs[at * WIDTH..][..steps.len().div_ceil(2) * WIDTH]
+}
+
+/// The lines of the steps, as many in `f32` as there are steps.
+fn widened<'r>(pairs: &[u32], steps: &Range<usize>, room: &'r mut Vec<f32>) -> &'r [f32] {
+    let pairs = &pairs[..steps.len().div_ceil(2) * WIDTH];
+    room.resize(room.len().max(2 * pairs.len()), 0.0);
+    widen(pairs, room);
+    &room[..steps.len() * WIDTH]
+}
+
+vectorised! {
+    /// Lines of pairs as two lines each.
+    fn widen(pairs: &[u32], out: &mut [f32]) {
+        for (line, out) in pairs.chunks_exact(WIDTH).zip(out.chunks_exact_mut(2 * WIDTH)) {
+            let (even, odd) = out.split_at_mut(WIDTH);
+            for ((pair, even), odd) in line.iter().zip(even).zip(odd) {
+                *even = low(*pair);
+                *odd = high(*pair);
+            }
+        }
     }
 }
 
@@ -920,7 +976,8 @@ mod tests {
                     out.copy_from_slice(&w[rows.start * depth..rows.end * depth]);
                     Ok::<(), usize>(())
                 };
-                let pieces = Panels::gather(columns, depth, precision, read);
+                let form = Form::of(precision, false);
+                let pieces = Panels::gather(columns, depth, form, read);
                 for j in 0..columns {
                     let column = pieces.as_ref().map(|panels| panels.column(j));
                     assert_eq!(column, Ok(whole.column(j)), "{columns} {depth} {j}");
@@ -937,7 +994,7 @@ mod tests {
                         true => Err(columns),
                         false => Ok(()),
                     };
-                let failed = Panels::gather(columns, depth, precision, failing);
+                let failed = Panels::gather(columns, depth, form, failing);
                 assert_eq!(failed.map(|_| ()), Err(columns));
             }
         }
@@ -1021,6 +1078,55 @@ mod tests {
                     assert_eq!(got, want, "{rows} {columns} {depth} {way:?}");
                 }
             }
+        }
+    }
+
+    // Held in bf16 and multiplied in f32: the bits of a weight that is held in f32.
+    #[test]
+    fn a_narrow_weight_is_multiplied_as_a_wide_one() {
+        for (rows, columns, depth) in [
+            (1, 1, 1),
+            (13, 33, 7),
+            (50, 100, 40),
+            (33, 70, 64),
+            (3, 40, 2 * DEPTH + 65),
+        ] {
+            let round = |x: f32| f32::from_bits(upper(x));
+            let w: Vec<f32> = values(columns * depth, 2).into_iter().map(round).collect();
+            let gather = |narrow: bool, outputs: usize, inputs: usize| {
+                let read = |rows: Range<usize>, out: &mut [f32]| {
+                    out.copy_from_slice(&w[rows.start * inputs..rows.end * inputs]);
+                    Ok::<(), std::convert::Infallible>(())
+                };
+                let form = Form::of(Precision::F32, narrow);
+                let Ok(panels) = Panels::gather(outputs, inputs, form, read);
+                panels
+            };
+            let of = |narrow: bool| {
+                let plain = gather(narrow, columns, depth);
+                let across = gather(narrow, depth, columns);
+                let times = |rights: &[Right<'_>], inputs: usize, outputs: usize| {
+                    let x = values(rows * inputs, 1);
+                    let terms = rights.iter().map(|right| Term {
+                        left: &x,
+                        stride: inputs,
+                        right: *right,
+                    });
+                    let terms: Vec<Term<'_>> = terms.collect();
+                    product(rows, outputs, Start::Zero, &terms)
+                };
+                [
+                    times(&[Right::Plain(&plain)], depth, columns),
+                    times(&[Right::Transposed(&across)], depth, columns),
+                    times(
+                        &[Right::Plain(&plain), Right::Transposed(&across)],
+                        depth,
+                        columns,
+                    ),
+                    times(&[Right::Transposed(&plain)], columns, depth),
+                ]
+            };
+            assert_eq!(of(true), of(false), "{rows} {columns} {depth}");
         }
     }
 
