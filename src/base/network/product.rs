@@ -9,8 +9,8 @@
 //! bits, unless a number is subnormal, which the instruction takes for zero. Where the processor has tiles for them, they
 //! are summed on those, in an order of their own (`tiles.rs`), before the summands of the same product in `f32`.
 //!
-//! A weight that is multiplied as `f32` and was stored in bf16 is held in pairs too, in half the memory: its panels are
-//! widened as they are read, which loses nothing.
+//! A weight that is multiplied as `f32` and was stored in bf16 is held in bf16, in half the memory: its panels are widened
+//! as they are read, which loses nothing.
 
 use std::ops::Range;
 
@@ -36,8 +36,8 @@ enum Numbers {
     F32(Vec<f32>),
     /// `[panel][two steps][32]`: the even step in the low half, the odd one, or nothing, in the high half.
     Bf16(Vec<u32>),
-    /// As in `Bf16`, and multiplied as in `F32`.
-    Widened(Vec<u32>),
+    /// As in `F32`, of which only the upper halves are held: the lower ones are zero.
+    Widened(Vec<u16>),
 }
 
 /// How a weight is held, and how it is multiplied.
@@ -97,7 +97,17 @@ impl Panels {
                     simd::transpose(rows, inputs, used, out);
                     Ok(())
                 })?,
-            Numbers::Bf16(pairs) | Numbers::Widened(pairs) => pairs
+            Numbers::Widened(halves) => halves
+                .par_chunks_mut((inputs * WIDTH).max(1))
+                .enumerate()
+                .try_for_each_init(room, |(rows, turned), (panel, out)| {
+                    let used = rows_of(panel).len();
+                    read(rows_of(panel), &mut rows[..used * inputs])?;
+                    simd::transpose(rows, inputs, used, turned);
+                    narrow(turned, out);
+                    Ok(())
+                })?,
+            Numbers::Bf16(pairs) => pairs
                 .par_chunks_mut((inputs.div_ceil(2) * WIDTH).max(1))
                 .enumerate()
                 .try_for_each_init(room, |(rows, turned), (panel, out)| {
@@ -140,12 +150,11 @@ impl Panels {
 
     fn empty(form: Form, depth: usize, columns: usize) -> Self {
         let count = columns.div_ceil(WIDTH);
-        let pairs = || vec![0; count * depth.div_ceil(2) * WIDTH];
         Self {
             numbers: match form {
                 Form::F32 => Numbers::F32(vec![0.0; count * depth * WIDTH]),
-                Form::Bf16 => Numbers::Bf16(pairs()),
-                Form::Widened => Numbers::Widened(pairs()),
+                Form::Bf16 => Numbers::Bf16(vec![0; count * depth.div_ceil(2) * WIDTH]),
+                Form::Widened => Numbers::Widened(vec![0; count * depth * WIDTH]),
             },
             depth,
             columns,
@@ -203,7 +212,12 @@ impl Panels {
                 let lane = panel[lane..].iter().step_by(WIDTH);
                 lane.take(self.depth).copied().collect()
             }
-            Numbers::Bf16(pairs) | Numbers::Widened(pairs) => {
+            Numbers::Widened(halves) => {
+                let panel = &halves[panel * self.depth * WIDTH..];
+                let lane = panel[lane..].iter().step_by(WIDTH);
+                lane.take(self.depth).map(|half| wide(*half)).collect()
+            }
+            Numbers::Bf16(pairs) => {
                 let panel = &pairs[panel * self.depth.div_ceil(2) * WIDTH..];
                 let lane = panel[lane..].iter().step_by(WIDTH);
                 let both = lane.flat_map(|pair| [low(*pair), high(*pair)]);
@@ -228,6 +242,29 @@ fn round_panel(panel: &[f32], out: &mut [u32]) {
             *out = pair(even[lane], odd.get(lane).copied().unwrap_or(0.0));
         }
     }
+}
+
+vectorised! {
+    /// The numbers whose upper halves these are.
+    fn widen(halves: &[u16], out: &mut [f32]) {
+        for (out, half) in out.iter_mut().zip(halves) {
+            *out = wide(*half);
+        }
+    }
+}
+
+vectorised! {
+    /// The upper halves of numbers whose lower halves are zero.
+    fn narrow(values: &[f32], out: &mut [u16]) {
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = (value.to_bits() >> 16) as u16;
+        }
+    }
+}
+
+#[inline(always)]
+fn wide(half: u16) -> f32 {
+    f32::from_bits(u32::from(half) << 16)
 }
 
 /// Two numbers rounded to bf16, to nearest and ties to even.
@@ -485,15 +522,27 @@ impl<'a> Factor<'a> {
                 self.floats(steps, &values[at * WIDTH..][..steps.len() * WIDTH])
             }
             (Right::Plain(panels), Numbers::Bf16(pairs)) => {
-                let pairs = pairs_of(pairs, panels.depth, panel, steps);
+                let at = panel * panels.depth.div_ceil(2) + steps.start / 2;
+                let pairs = &pairs[at * WIDTH..][..steps.len() / 2 * WIDTH];
                 self.pairs(steps, pairs, &mut room.floats)
             }
-            (Right::Plain(panels), Numbers::Widened(pairs)) => {
-                let pairs = pairs_of(pairs, panels.depth, panel, steps);
-                self.floats(steps, widened(pairs, steps, &mut room.floats))
+            (Right::Plain(panels), Numbers::Widened(halves)) => {
+                let at = panel * panels.depth + steps.start;
+                let halves = &halves[at * WIDTH..][..steps.len() * WIDTH];
+                room.floats.resize(room.floats.len().max(halves.len()), 0.0);
+                widen(halves, &mut room.floats);
+                self.floats(steps, &room.floats[..halves.len()])
             }
             (Right::Transposed(panels), Numbers::F32(values)) => {
-                turn_panel(values, panels.depth, panel, steps, &mut room.floats);
+                turn_panel(
+                    panels.depth,
+                    panel,
+                    steps,
+                    &mut room.floats,
+                    |block, out| {
+                        turn_block(&values[block], out);
+                    },
+                );
                 self.floats(steps, &room.floats[..steps.len() * WIDTH])
             }
             (Right::Transposed(panels), Numbers::Bf16(pairs)) => {
@@ -501,9 +550,20 @@ impl<'a> Factor<'a> {
                 let pairs = &room.pairs[..steps.len() / 2 * WIDTH];
                 self.pairs(steps, pairs, &mut room.floats)
             }
-            (Right::Transposed(panels), Numbers::Widened(pairs)) => {
-                turn_panel_of_pairs(pairs, panels.depth, panel, steps, &mut room.pairs);
-                self.floats(steps, widened(&room.pairs, steps, &mut room.floats))
+            (Right::Transposed(panels), Numbers::Widened(halves)) => {
+                let mut wide = [0.0; WIDTH * WIDTH];
+                turn_panel(
+                    panels.depth,
+                    panel,
+                    steps,
+                    &mut room.floats,
+                    |block, out| {
+                        let wide = &mut wide[..block.len()];
+                        widen(&halves[block], wide);
+                        turn_block(wide, out);
+                    },
+                );
+                self.floats(steps, &room.floats[..steps.len() * WIDTH])
             }
         }
     }
@@ -545,50 +605,29 @@ impl<'a> Factor<'a> {
     }
 }
 
-/// The lines of a panel with the steps, of which the first is even, in panels of pairs of `depth` steps.
-fn pairs_of<'p>(pairs: &'p [u32], depth: usize, panel: usize, steps: &Range<usize>) -> &'p [u32] {
-    let at = panel * depth.div_ceil(2) + steps.start / 2;
-    &pairs[at * WIDTH..][..steps.len().div_ceil(2) * WIDTH]
-}
-
-/// The lines of the steps, as many in `f32` as there are steps.
-fn widened<'r>(pairs: &[u32], steps: &Range<usize>, room: &'r mut Vec<f32>) -> &'r [f32] {
-    let pairs = &pairs[..steps.len().div_ceil(2) * WIDTH];
-    room.resize(room.len().max(2 * pairs.len()), 0.0);
-    widen(pairs, room);
-    &room[..steps.len() * WIDTH]
-}
-
-vectorised! {
-    /// Lines of pairs as two lines each.
-    fn widen(pairs: &[u32], out: &mut [f32]) {
-        for (line, out) in pairs.chunks_exact(WIDTH).zip(out.chunks_exact_mut(2 * WIDTH)) {
-            let (even, odd) = out.split_at_mut(WIDTH);
-            for ((pair, even), odd) in line.iter().zip(even).zip(odd) {
-                *even = low(*pair);
-                *odd = high(*pair);
-            }
-        }
-    }
-}
-
-/// Lines `steps` of panel `panel` of the transpose of a matrix in panels of `depth` steps.
+/// Lines `steps` of panel `panel` of the transpose of a matrix in panels of `depth` steps, 32 lines at a time: `turn` puts
+/// them there from a range of the matrix's numbers.
 fn turn_panel(
-    values: &[f32],
     depth: usize,
     panel: usize,
     steps: &Range<usize>,
     out: &mut Vec<f32>,
+    mut turn: impl FnMut(Range<usize>, &mut [f32]),
 ) {
     out.resize(steps.len().next_multiple_of(WIDTH) * WIDTH, 0.0);
     let used = WIDTH.min(depth - panel * WIDTH);
     for (block, out) in out.chunks_exact_mut(WIDTH * WIDTH).enumerate() {
         let at = (steps.start / WIDTH + block) * depth + panel * WIDTH;
-        simd::transpose(&values[at * WIDTH..], WIDTH, used, out);
+        turn(at * WIDTH..(at + used) * WIDTH, out);
     }
 }
 
-/// [`turn_panel`] for pairs of bf16 numbers.
+/// Lines of a panel, as its columns.
+fn turn_block(lines: &[f32], out: &mut [f32]) {
+    simd::transpose(lines, WIDTH, lines.len() / WIDTH, out);
+}
+
+/// [`turn_panel`] of a matrix in pairs of bf16 numbers.
 fn turn_panel_of_pairs(
     pairs: &[u32],
     depth: usize,
