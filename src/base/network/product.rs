@@ -85,38 +85,18 @@ impl Panels {
         read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
     ) -> Result<Self, E> {
         let mut panels = Self::empty(form, inputs, outputs);
-        let room = || (vec![0.0; inputs * WIDTH], vec![0.0; inputs * WIDTH]);
-        let rows_of = |panel: usize| panel * WIDTH..outputs.min((panel + 1) * WIDTH);
+        let (width, pairs) = (inputs * WIDTH, inputs.div_ceil(2) * WIDTH);
+        let rows = Gathered {
+            outputs,
+            inputs,
+            read,
+        };
         match &mut panels.numbers {
-            Numbers::F32(values) => values
-                .par_chunks_mut((inputs * WIDTH).max(1))
-                .enumerate()
-                .try_for_each_init(room, |(rows, _), (panel, out)| {
-                    let used = rows_of(panel).len();
-                    read(rows_of(panel), &mut rows[..used * inputs])?;
-                    simd::transpose(rows, inputs, used, out);
-                    Ok(())
-                })?,
-            Numbers::Widened(halves) => halves
-                .par_chunks_mut((inputs * WIDTH).max(1))
-                .enumerate()
-                .try_for_each_init(room, |(rows, turned), (panel, out)| {
-                    let used = rows_of(panel).len();
-                    read(rows_of(panel), &mut rows[..used * inputs])?;
-                    simd::transpose(rows, inputs, used, turned);
-                    narrow(turned, out);
-                    Ok(())
-                })?,
-            Numbers::Bf16(pairs) => pairs
-                .par_chunks_mut((inputs.div_ceil(2) * WIDTH).max(1))
-                .enumerate()
-                .try_for_each_init(room, |(rows, turned), (panel, out)| {
-                    let used = rows_of(panel).len();
-                    read(rows_of(panel), &mut rows[..used * inputs])?;
-                    simd::transpose(rows, inputs, used, turned);
-                    round_panel(turned, out);
-                    Ok(())
-                })?,
+            Numbers::F32(values) => {
+                rows.put(values, width, |panel, out| out.copy_from_slice(panel))?;
+            }
+            Numbers::Widened(halves) => rows.put(halves, width, narrow)?,
+            Numbers::Bf16(values) => rows.put(values, pairs, round_panel)?,
         }
         Ok(panels)
     }
@@ -231,6 +211,42 @@ impl Panels {
             Numbers::F32(values) => values,
             Numbers::Bf16(_) | Numbers::Widened(_) => &mut [],
         }
+    }
+}
+
+/// A weight `[outputs × inputs]` whose rows `read` puts, some at a time, into a row-major matrix.
+struct Gathered<R> {
+    outputs: usize,
+    inputs: usize,
+    read: R,
+}
+
+impl<R> Gathered<R> {
+    /// Stores each panel of `size` numbers as `store` writes it.
+    fn put<T: Send, E: Send>(
+        &self,
+        panels: &mut [T],
+        size: usize,
+        store: impl Fn(&[f32], &mut [T]) + Sync,
+    ) -> Result<(), E>
+    where
+        R: Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
+    {
+        let room = || vec![0.0; self.inputs * WIDTH];
+        panels
+            .par_chunks_mut(size.max(1))
+            .enumerate()
+            .try_for_each_init(
+                || (room(), room()),
+                |(rows, turned), (panel, out)| {
+                    let wanted = panel * WIDTH..self.outputs.min((panel + 1) * WIDTH);
+                    let used = wanted.len();
+                    (self.read)(wanted, &mut rows[..used * self.inputs])?;
+                    simd::transpose(rows, self.inputs, used, turned);
+                    store(turned, out);
+                    Ok(())
+                },
+            )
     }
 }
 
@@ -1163,6 +1179,7 @@ mod tests {
                         columns,
                     ),
                     times(&[Right::Transposed(&plain)], columns, depth),
+                    plain.column(columns - 1),
                 ]
             };
             assert_eq!(of(true), of(false), "{rows} {columns} {depth}");
