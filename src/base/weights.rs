@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 
 use super::mapped::Mapped;
+use super::stored::is_float;
 use super::{Checkpoint, CheckpointError};
 
 /// The memory-mapped weights of a checkpoint.
@@ -85,6 +86,16 @@ impl Weights {
     pub fn is_bf16(&self, name: &str) -> bool {
         let entry = self.tensors.get(name);
         entry.is_some_and(|entry| entry.dtype == Dtype::BF16)
+    }
+
+    /// Whether most numbers are stored in bf16, as [`Facts`](crate::base::Facts) count them.
+    pub fn are_mostly_bf16(&self) -> bool {
+        let mut counts: BTreeMap<Dtype, usize> = BTreeMap::new();
+        for entry in self.tensors.values().filter(|entry| is_float(entry.dtype)) {
+            *counts.entry(entry.dtype).or_default() += entry.shape.iter().product::<usize>();
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        most.is_some_and(|(dtype, _)| dtype == Dtype::BF16)
     }
 
     fn entry(&self, name: &str, shape: &[usize]) -> Result<&Entry, CheckpointError> {

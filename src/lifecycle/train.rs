@@ -150,12 +150,14 @@ pub fn train(
         .map(|from| beginning(workspace, from, &inputs.base.manifest))
         .transpose()?;
     let adapter = inputs.from.as_ref().map(|beginning| beginning.from.adapter);
+    let base = &inputs.base.manifest;
+    let arithmetic = MachineClass::this().arithmetic(job, &base.model, workspace.device);
     let fingerprint = job.fingerprint(
         inputs.dataset_id,
-        inputs.base.manifest.id(),
+        base.id(),
         adapter,
         workspace.device,
-        &MachineClass::this(),
+        arithmetic.as_deref(),
         workspace.tool,
     )?;
     let config = job.digest().map_err(TrainError::from)?;

@@ -5,11 +5,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Compute, Job};
-use crate::base::Device;
+use crate::base::{Device, Facts};
 use crate::time::Timestamp;
 
 /// How the instructions are called whose sums run in another order than everybody else's.
 const TILES: &str = "amx";
+/// How safetensors spells the numbers that those multiply.
+const NARROW: &str = "BF16";
 
 /// Clock and meters; the library reads none itself.
 pub struct Machine<'a> {
@@ -29,7 +31,7 @@ pub struct Machine<'a> {
 pub struct MachineClass {
     /// Such as `x86_64`.
     pub arch: String,
-    /// The widest instructions used, such as `avx512`; `amx` where bf16 numbers are multiplied on tiles.
+    /// The widest instructions used, such as `avx512`; `amx` where weights in bf16 are multiplied on tiles.
     pub cpu: String,
     /// Such as `linux`.
     pub os: String,
@@ -47,10 +49,11 @@ impl MachineClass {
 }
 
 impl MachineClass {
-    /// The arithmetic that a job gets here and not on every processor: products on tiles have bits of their own.
-    pub fn arithmetic(&self, job: &Job, device: Device) -> Option<&'static str> {
-        let tiles = self.cpu == TILES && job.compute == Compute::Bf16;
-        (tiles && device.is_cpu()).then_some(TILES)
+    /// The arithmetic that a job gets here and not on every processor: products on tiles have bits of their own. Those of
+    /// weights that are held in bf16 go there.
+    pub fn arithmetic(&self, job: &Job, base: &Facts, device: Device) -> Option<String> {
+        let narrow = job.compute == Compute::Bf16 || base.dtype == NARROW;
+        (self.cpu == TILES && narrow && device.is_cpu()).then(|| TILES.to_owned())
     }
 }
 

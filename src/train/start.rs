@@ -48,6 +48,9 @@ pub struct RunStart {
     pub tool: String,
     /// The machine on which the run began.
     pub machine: MachineClass,
+    /// How products are summed, where that machine has a way of its own: `amx`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arithmetic: Option<String>,
     /// The seeds derived from the job's.
     pub streams: Streams,
     /// When the run began.
@@ -65,7 +68,7 @@ struct Fingerprint<'a> {
     #[serde(skip_serializing_if = "Device::is_cpu")]
     device: Device,
     #[serde(skip_serializing_if = "Option::is_none")]
-    arithmetic: Option<&'static str>,
+    arithmetic: Option<&'a str>,
     tool: &'a str,
 }
 
@@ -78,7 +81,7 @@ impl Job {
         base: BaseId,
         from: Option<TreeId>,
         device: Device,
-        machine: &MachineClass,
+        arithmetic: Option<&str>,
         tool: &str,
     ) -> Result<Digest, TrainError> {
         let parts = Fingerprint {
@@ -87,7 +90,7 @@ impl Job {
             base,
             from,
             device,
-            arithmetic: machine.arithmetic(self, device),
+            arithmetic,
             tool,
         };
         Ok(Digest::of(&canonical::encode(FINGERPRINT, &parts)?))
@@ -124,7 +127,7 @@ impl RunStart {
             self.base,
             from,
             self.device,
-            &self.machine,
+            self.arithmetic.as_deref(),
             &self.tool,
         )
     }

@@ -9,7 +9,7 @@ use super::error::TrainError;
 use super::evaluate::evaluate;
 use super::from::{Beginning, FromAdapter};
 use super::job::{Evaluation, Job, Metric, Rhythm};
-use super::machine::{Machine, MachineClass};
+use super::machine::Machine;
 use super::metrics::{Line, MetricsLog, Scores};
 use super::optimizer::{AdamW, Rule, accumulate, clip};
 use super::plan::Plan;
@@ -50,6 +50,13 @@ pub struct Inputs<'a> {
     pub tool: &'a str,
     /// Clock and meters.
     pub machine: &'a Machine<'a>,
+}
+
+impl Inputs<'_> {
+    fn arithmetic(&self, job: &Job) -> Option<String> {
+        let class = &self.machine.class;
+        class.arithmetic(job, &self.base.model, self.device)
+    }
 }
 
 /// How a call ended.
@@ -110,6 +117,7 @@ pub fn start(
         device: inputs.device,
         tool: inputs.tool.to_owned(),
         machine: inputs.machine.class.clone(),
+        arithmetic: inputs.arithmetic(job),
         streams: Streams::of(job.seed),
         started_at: (inputs.machine.now)(),
     };
@@ -144,10 +152,7 @@ fn check_unchanged(run: RunId, start: &RunStart, inputs: &Inputs<'_>) -> Result<
         Some(from) => from.adapter.to_string(),
         None => "none".to_owned(),
     };
-    let arithmetic = |machine: &MachineClass| {
-        let own = machine.arithmetic(&start.job, inputs.device);
-        own.unwrap_or("bf16 products without tiles").to_owned()
-    };
+    let arithmetic = |own: Option<String>| own.unwrap_or("products without tiles".to_owned());
     let pairs = [
         (
             "starting adapter",
@@ -161,8 +166,8 @@ fn check_unchanged(run: RunId, start: &RunStart, inputs: &Inputs<'_>) -> Result<
         ),
         (
             "processor",
-            arithmetic(&start.machine),
-            arithmetic(&inputs.machine.class),
+            arithmetic(start.arithmetic.clone()),
+            arithmetic(inputs.arithmetic(&start.job)),
         ),
         (
             "dataset",

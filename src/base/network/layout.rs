@@ -11,7 +11,7 @@ use super::decoder::DecoderLayer;
 use super::encoder::EncoderLayer;
 use super::head::Head;
 use super::linear::Linear;
-use super::product::Form;
+use super::panels::Form;
 use super::{NetworkError, Task};
 use crate::base::{Activation, CheckpointError, Config, Family, Pooling, Precision, Weights};
 
@@ -468,12 +468,16 @@ impl Layout {
         Ok(linear)
     }
 
-    /// Whether all weights of a projection are stored in bf16.
+    /// Whether all weights of a projection are stored in bf16, in a base whose facts say so of it: a run's identity, which
+    /// the sums of such weights depend on, goes by those.
     fn is_narrow(&self, projection: &Projection) -> bool {
-        projection.modules.iter().all(|module| {
-            let name = self.source.in_file(&format!("{}.weight", module.path));
-            self.source.weights.is_bf16(&name)
-        })
+        let weights = &self.source.weights;
+        let mut modules = projection.modules.iter();
+        weights.are_mostly_bf16()
+            && modules.all(|module| {
+                let name = self.source.in_file(&format!("{}.weight", module.path));
+                weights.is_bf16(&name)
+            })
     }
 
     fn bias(&self, projection: &Projection) -> Loaded<Option<Vec<f32>>> {

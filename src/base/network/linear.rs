@@ -9,9 +9,8 @@ use std::sync::{Arc, OnceLock};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::dropout::Mask;
-use super::product::{
-    Columns, Form, Panels, Right, Start, Term, product, product_into, transposed_product,
-};
+use super::panels::{Form, Panels};
+use super::product::{Columns, Right, Start, Term, product, product_into, transposed_product};
 use crate::base::Precision;
 
 /// A frozen layer `x·Wᵀ + b`.

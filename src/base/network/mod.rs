@@ -16,6 +16,7 @@
 mod activations;
 mod attention;
 mod batch;
+mod blocks;
 mod body;
 mod decoder;
 mod device;
@@ -32,6 +33,7 @@ mod memory;
 mod model;
 mod norms;
 mod operations;
+mod panels;
 mod pass;
 mod plan;
 mod pointwise;

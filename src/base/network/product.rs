@@ -6,310 +6,20 @@
 //!
 //! Panels in bf16 are multiplied with left factors rounded to bf16, and summed in `f32`: two steps at a time, the odd one
 //! first. Where the processor has no such instruction, the same numbers are summed as `f32` in the same order: the same
-//! bits, unless a number is subnormal, which the instruction takes for zero. Where the processor has tiles for them, they
-//! are summed on those, in an order of their own (`tiles.rs`), before the summands of the same product in `f32`.
+//! bits, unless a number is subnormal, which the instruction takes for zero. A weight that is multiplied as `f32` and was
+//! stored in bf16 is held in bf16, in half the memory: its panels are widened as they are read, which loses nothing.
 //!
-//! A weight that is multiplied as `f32` and was stored in bf16 is held in bf16, in half the memory: its panels are widened
-//! as they are read, which loses nothing.
+//! Where the processor has tiles, panels held in bf16 are multiplied on those, in an order of their own (`blocks.rs`,
+//! `tiles.rs`), before the other summands of the same product.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::blocks::{self, Blocks};
+use super::panels::{Form, Numbers, Panels, high, low, pair};
 use super::simd::{self, Left, ROWS, Tile, WIDTH, vectorised};
 use super::tiles;
-use crate::base::Precision;
-
-/// A right factor `[depth × columns]` in panels of 32 columns, the last one filled up with zeros.
-#[derive(Debug, Clone)]
-pub(super) struct Panels {
-    numbers: Numbers,
-    depth: usize,
-    columns: usize,
-    /// The steps of each panel outside which it is zero.
-    kept: Vec<Range<usize>>,
-}
-
-#[derive(Debug, Clone)]
-enum Numbers {
-    /// `[panel][step][32]`.
-    F32(Vec<f32>),
-    /// `[panel][two steps][32]`: the even step in the low half, the odd one, or nothing, in the high half.
-    Bf16(Vec<u32>),
-    /// As in `F32`, of which only the upper halves are held: the lower ones are zero.
-    Widened(Vec<u16>),
-}
-
-/// How a weight is held, and how it is multiplied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// In `f32`, both.
-    F32,
-    /// In bf16, both.
-    Bf16,
-    /// Held in bf16 and multiplied in `f32`: for numbers that bf16 holds exactly.
-    Widened,
-}
-
-impl Form {
-    /// The smallest that gives what `precision` asks for. `narrow` promises that bf16 holds the numbers exactly.
-    pub(super) fn of(precision: Precision, narrow: bool) -> Self {
-        match (precision, narrow) {
-            (Precision::Bf16, _) => Self::Bf16,
-            (Precision::F32, true) => Self::Widened,
-            (Precision::F32, false) => Self::F32,
-        }
-    }
-}
-
-impl Panels {
-    /// A weight `[outputs × inputs]` as the right factor of `x·Wᵀ`.
-    pub(super) fn of_weight(weight: &[f32], outputs: usize, precision: Precision) -> Self {
-        let inputs = weight.len() / outputs;
-        match precision {
-            Precision::F32 => Self::of_transposed(weight, outputs, inputs),
-            Precision::Bf16 => {
-                let mut panels = Self::empty(Form::Bf16, inputs, outputs);
-                panels.round(weight);
-                panels
-            }
-        }
-    }
-
-    /// [`of_weight`](Self::of_weight) with rows from elsewhere, some at a time, so that the weight never exists twice:
-    /// `read` puts those of a range into a row-major matrix.
-    pub(super) fn gather<E: Send>(
-        outputs: usize,
-        inputs: usize,
-        form: Form,
-        read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
-    ) -> Result<Self, E> {
-        let mut panels = Self::empty(form, inputs, outputs);
-        let (width, pairs) = (inputs * WIDTH, inputs.div_ceil(2) * WIDTH);
-        let rows = Gathered {
-            outputs,
-            inputs,
-            read,
-        };
-        match &mut panels.numbers {
-            Numbers::F32(values) => {
-                rows.put(values, width, |panel, out| out.copy_from_slice(panel))?;
-            }
-            Numbers::Widened(halves) => rows.put(halves, width, narrow)?,
-            Numbers::Bf16(values) => rows.put(values, pairs, round_panel)?,
-        }
-        Ok(panels)
-    }
-
-    /// From the row-major matrix `[depth × columns]`.
-    pub(super) fn of(matrix: &[f32], depth: usize, columns: usize) -> Self {
-        assert_eq!(matrix.len(), depth * columns);
-        let mut panels = Self::zeros(depth, columns);
-        for (k, row) in matrix.chunks_exact(columns).enumerate() {
-            panels.put_row(k, row);
-        }
-        panels
-    }
-
-    /// From the row-major matrix `[columns × depth]`: the right factor is its transpose.
-    pub(super) fn of_transposed(matrix: &[f32], columns: usize, depth: usize) -> Self {
-        assert_eq!(matrix.len(), depth * columns);
-        let mut panels = Self::zeros(depth, columns);
-        let each = panels.floats().par_chunks_mut((depth * WIDTH).max(1));
-        each.zip(matrix.par_chunks((depth * WIDTH).max(1)))
-            .for_each(|(panel, rows)| {
-                simd::transpose(rows, depth, rows.len() / depth.max(1), panel);
-            });
-        panels
-    }
-
-    /// All zero, in `f32`.
-    pub(super) fn zeros(depth: usize, columns: usize) -> Self {
-        Self::empty(Form::F32, depth, columns)
-    }
-
-    fn empty(form: Form, depth: usize, columns: usize) -> Self {
-        let count = columns.div_ceil(WIDTH);
-        Self {
-            numbers: match form {
-                Form::F32 => Numbers::F32(vec![0.0; count * depth * WIDTH]),
-                Form::Bf16 => Numbers::Bf16(vec![0; count * depth.div_ceil(2) * WIDTH]),
-                Form::Widened => Numbers::Widened(vec![0; count * depth * WIDTH]),
-            },
-            depth,
-            columns,
-            kept: vec![0..depth; count],
-        }
-    }
-
-    /// Fills panels of pairs from the row-major matrix `[columns × depth]`, without a turned copy of the whole.
-    fn round(&mut self, matrix: &[f32]) {
-        let depth = self.depth;
-        let Numbers::Bf16(pairs) = &mut self.numbers else {
-            return;
-        };
-        pairs
-            .par_chunks_mut((depth.div_ceil(2) * WIDTH).max(1))
-            .zip(matrix.par_chunks((depth * WIDTH).max(1)))
-            .for_each_init(
-                || vec![0.0; depth * WIDTH],
-                |turned, (out, rows)| {
-                    simd::transpose(rows, depth, rows.len() / depth, turned);
-                    round_panel(turned, out);
-                },
-            );
-    }
-
-    /// Sets the elements of row `k` from the first on. Only in panels of `f32`.
-    pub(super) fn put_row(&mut self, k: usize, values: &[f32]) {
-        let depth = self.depth;
-        for (panel, values) in values.chunks(WIDTH).enumerate() {
-            let at = (panel * depth + k) * WIDTH;
-            self.floats()[at..at + values.len()].copy_from_slice(values);
-        }
-    }
-
-    /// Sets the elements of column `j` from row `first` on. Only in panels of `f32`.
-    pub(super) fn put_column(&mut self, j: usize, first: usize, values: impl Iterator<Item = f32>) {
-        let at = (j / WIDTH * self.depth + first) * WIDTH + j % WIDTH;
-        let slots = self.floats()[at..].iter_mut().step_by(WIDTH);
-        slots.zip(values).for_each(|(slot, value)| *slot = value);
-    }
-
-    /// Promises that the columns `first..first + count` are zero outside the steps `kept`: they are then left out.
-    pub(super) fn keep(&mut self, first: usize, count: usize, kept: &Range<usize>) {
-        for panel in first.div_ceil(WIDTH)..(first + count) / WIDTH {
-            self.kept[panel] = kept.clone();
-        }
-    }
-
-    /// The elements of column `j`: a row of the weight, rounded as it is stored.
-    pub(super) fn column(&self, j: usize) -> Vec<f32> {
-        let (panel, lane) = (j / WIDTH, j % WIDTH);
-        match &self.numbers {
-            Numbers::F32(values) => {
-                let panel = &values[panel * self.depth * WIDTH..];
-                let lane = panel[lane..].iter().step_by(WIDTH);
-                lane.take(self.depth).copied().collect()
-            }
-            Numbers::Widened(halves) => {
-                let panel = &halves[panel * self.depth * WIDTH..];
-                let lane = panel[lane..].iter().step_by(WIDTH);
-                lane.take(self.depth).map(|half| wide(*half)).collect()
-            }
-            Numbers::Bf16(pairs) => {
-                let panel = &pairs[panel * self.depth.div_ceil(2) * WIDTH..];
-                let lane = panel[lane..].iter().step_by(WIDTH);
-                let both = lane.flat_map(|pair| [low(*pair), high(*pair)]);
-                both.take(self.depth).collect()
-            }
-        }
-    }
-
-    fn floats(&mut self) -> &mut [f32] {
-        match &mut self.numbers {
-            Numbers::F32(values) => values,
-            Numbers::Bf16(_) | Numbers::Widened(_) => &mut [],
-        }
-    }
-}
-
-/// A weight `[outputs × inputs]` whose rows `read` puts, some at a time, into a row-major matrix.
-struct Gathered<R> {
-    outputs: usize,
-    inputs: usize,
-    read: R,
-}
-
-impl<R> Gathered<R> {
-    /// Stores each panel of `size` numbers as `store` writes it.
-    fn put<T: Send, E: Send>(
-        &self,
-        panels: &mut [T],
-        size: usize,
-        store: impl Fn(&[f32], &mut [T]) + Sync,
-    ) -> Result<(), E>
-    where
-        R: Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
-    {
-        let room = || vec![0.0; self.inputs * WIDTH];
-        panels
-            .par_chunks_mut(size.max(1))
-            .enumerate()
-            .try_for_each_init(
-                || (room(), room()),
-                |(rows, turned), (panel, out)| {
-                    let wanted = panel * WIDTH..self.outputs.min((panel + 1) * WIDTH);
-                    let used = wanted.len();
-                    (self.read)(wanted, &mut rows[..used * self.inputs])?;
-                    simd::transpose(rows, self.inputs, used, turned);
-                    store(turned, out);
-                    Ok(())
-                },
-            )
-    }
-}
-
-/// A panel as pairs of bf16 numbers.
-fn round_panel(panel: &[f32], out: &mut [u32]) {
-    for (out, steps) in out.chunks_exact_mut(WIDTH).zip(panel.chunks(2 * WIDTH)) {
-        let (even, odd) = steps.split_at(WIDTH);
-        for (lane, out) in out.iter_mut().enumerate() {
-            *out = pair(even[lane], odd.get(lane).copied().unwrap_or(0.0));
-        }
-    }
-}
-
-vectorised! {
-    /// The numbers whose upper halves these are.
-    fn widen(halves: &[u16], out: &mut [f32]) {
-        for (out, half) in out.iter_mut().zip(halves) {
-            *out = wide(*half);
-        }
-    }
-}
-
-vectorised! {
-    /// The upper halves of numbers whose lower halves are zero.
-    fn narrow(values: &[f32], out: &mut [u16]) {
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = (value.to_bits() >> 16) as u16;
-        }
-    }
-}
-
-#[inline(always)]
-fn wide(half: u16) -> f32 {
-    f32::from_bits(u32::from(half) << 16)
-}
-
-/// Two numbers rounded to bf16, to nearest and ties to even.
-#[inline(always)]
-fn pair(low: f32, high: f32) -> u32 {
-    upper(low) >> 16 | upper(high)
-}
-
-/// The bits of a number rounded to bf16, the lower half zero. A number that is none stays none.
-#[inline(always)]
-fn upper(x: f32) -> u32 {
-    let bits = x.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-    (if x.is_nan() {
-        bits | 0x0040_0000
-    } else {
-        rounded
-    }) & 0xffff_0000
-}
-
-#[inline(always)]
-fn low(pair: u32) -> f32 {
-    f32::from_bits(pair << 16)
-}
-
-#[inline(always)]
-fn high(pair: u32) -> f32 {
-    f32::from_bits(pair & 0xffff_0000)
-}
 
 /// One summand `left · right` of a product.
 #[derive(Debug, Clone, Copy)]
@@ -327,6 +37,21 @@ pub(super) enum Right<'a> {
     Transposed(&'a Panels),
 }
 
+impl<'a> Right<'a> {
+    pub(super) fn panels(self) -> &'a Panels {
+        let (Self::Plain(panels) | Self::Transposed(panels)) = self;
+        panels
+    }
+
+    /// Its rows.
+    pub(super) fn depth(self) -> usize {
+        match self {
+            Self::Plain(panels) => panels.depth,
+            Self::Transposed(panels) => panels.columns,
+        }
+    }
+}
+
 /// What sums begin with.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Start<'a> {
@@ -337,7 +62,7 @@ pub(super) enum Start<'a> {
 
 impl Start<'_> {
     /// Writes what the sums of the columns from `first` on begin with.
-    fn put(self, first: usize, sums: &mut [f32]) {
+    pub(super) fn put(self, first: usize, sums: &mut [f32]) {
         match self {
             Self::Zero => sums.fill(0.0),
             Self::Row(values) => sums.copy_from_slice(&values[first..][..sums.len()]),
@@ -366,16 +91,13 @@ pub(super) fn product(
 pub(super) fn product_into(out: &mut [f32], columns: usize, start: Start<'_>, terms: &[Term<'_>]) {
     for (band, out) in out.chunks_mut((BAND * columns).max(1)).enumerate() {
         let rows = out.len() / columns;
-        let factors: Vec<Factor<'_>> = terms
-            .iter()
-            .map(|term| term.of(band * BAND, rows, Way::best()))
-            .collect();
-        let on_tiles = factors.iter().any(Factor::is_on_tiles);
-        let unit = if on_tiles { UNIT } else { ROWS };
-        let (high, wide) = cell_size(rows, columns, unit);
+        let summands = Summands::of(terms, band * BAND, rows);
+        let (high, wide) = summands.cell_size(rows, columns);
         simd::cells(out, columns, high, wide)
             .into_par_iter()
-            .for_each_init(Vec::new, |rooms, cell| fill(cell, start, &factors, rooms));
+            .for_each_init(Rooms::default, |rooms, cell| {
+                summands.fill(cell, start, rooms);
+            });
     }
 }
 
@@ -385,50 +107,82 @@ const _: () = assert!(
     UNIT.is_multiple_of(ROWS) && UNIT.is_multiple_of(tiles::ROWS) && BAND.is_multiple_of(UNIT)
 );
 
-/// Cells that keep all threads busy: whole columns where there are enough panels, so that each panel is read once.
-fn cell_size(rows: usize, columns: usize, unit: usize) -> (usize, usize) {
-    let tasks = 3 * rayon::current_num_threads();
-    let panels = columns.div_ceil(WIDTH);
-    let wide = (panels / tasks).max(1);
-    let across = panels.div_ceil(wide);
-    let units = rows.div_ceil(unit);
-    let high = units.div_ceil(tasks.div_ceil(across)).max(1);
-    (high * unit, wide * WIDTH)
+/// How a term is multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// On the processor's tiles.
+    Tiles(tiles::Pieces),
+    /// As pairs of bf16 numbers, by the processor's vector instruction.
+    Pairs,
+    /// As `f32`, rounded to bf16 first.
+    Rounded,
+    /// As `f32`.
+    Floats,
 }
 
-/// A term whose left factor is ready for the kernel, for the rows of one band.
+/// The terms of a product, their left factors ready for the rows of one band.
+struct Summands<'a> {
+    blocks: Vec<Blocks<'a>>,
+    factors: Vec<Factor<'a>>,
+}
+
+/// Working space for both kinds of summands.
+#[derive(Default)]
+struct Rooms {
+    pairs: Vec<u32>,
+    factors: Vec<Room>,
+}
+
+impl<'a> Summands<'a> {
+    fn of(terms: &[Term<'a>], first: usize, rows: usize) -> Self {
+        let (mut blocks, mut factors) = (Vec::new(), Vec::new());
+        for term in terms {
+            match term.way() {
+                Way::Tiles(pieces) => blocks.push(Blocks::of(term, first, rows, pieces)),
+                way => factors.push(term.factor(first, rows, way)),
+            }
+        }
+        Self { blocks, factors }
+    }
+
+    /// Rows and columns of cells that keep all threads busy: whole columns where there are enough panels, so that each
+    /// panel is read once, and no more rows than stay in the cache.
+    fn cell_size(&self, rows: usize, columns: usize) -> (usize, usize) {
+        let most = self.blocks.iter().map(|blocks| blocks.rows_at_once());
+        let (unit, most) = match most.min() {
+            Some(rows) => (UNIT, (rows / UNIT).max(1)),
+            None => (ROWS, usize::MAX),
+        };
+        let tasks = 3 * rayon::current_num_threads();
+        let panels = columns.div_ceil(WIDTH);
+        let units = rows.div_ceil(unit);
+        let wide = (panels * units.div_ceil(most) / tasks).clamp(1, panels.max(1));
+        let across = panels.div_ceil(wide).max(1);
+        let high = units.div_ceil(tasks.div_ceil(across)).clamp(1, most);
+        (high * unit, wide * WIDTH)
+    }
+
+    /// Sums all of them into a cell, those on tiles first.
+    fn fill(&self, mut cell: simd::Cell<'_>, start: Start<'_>, rooms: &mut Rooms) {
+        let mut start = Some(start);
+        for blocks in &self.blocks {
+            blocks.add(&mut cell, start.take(), &mut rooms.pairs);
+        }
+        fill(cell, start, &self.factors, &mut rooms.factors);
+    }
+}
+
+/// A term whose left factor is ready for the vector instructions, for the rows of one band.
 struct Factor<'a> {
     left: Rows<'a>,
     stride: usize,
     right: Right<'a>,
 }
 
-/// How pairs of bf16 numbers are multiplied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// On the processor's tiles.
-    Tiles,
-    /// As pairs, by the processor's vector instruction.
-    Pairs,
-    /// As `f32`.
-    Floats,
-}
-
-impl Way {
-    /// The fastest that this processor has.
-    fn best() -> Self {
-        match (tiles::available(), simd::has_pairs()) {
-            (true, _) => Self::Tiles,
-            (false, true) => Self::Pairs,
-            (false, false) => Self::Floats,
-        }
-    }
-}
-
 enum Rows<'a> {
     Plain(&'a [f32]),
-    /// Two steps in each; for tiles with a block of zeros after the last row.
-    Pairs(Vec<u32>, Way),
+    /// Two steps in each.
+    Pairs(Vec<u32>),
     /// Rounded to bf16, the odd step of two first.
     Swapped(Vec<f32>),
 }
@@ -441,7 +195,6 @@ enum Part<'a> {
         lines: &'a [f32],
     },
     Pairs {
-        way: Way,
         left: &'a [u32],
         stride: usize,
         lines: &'a [u32],
@@ -456,30 +209,30 @@ struct Room {
 }
 
 impl<'a> Term<'a> {
-    /// Its rows from `first` on, and how they are multiplied with panels of pairs.
-    fn of(&self, first: usize, rows: usize, way: Way) -> Factor<'a> {
+    /// The fastest way that this processor has.
+    fn way(&self) -> Way {
+        let panels = self.right.panels();
+        match blocks::pieces(panels).filter(|_| tiles::available()) {
+            Some(pieces) => Way::Tiles(pieces),
+            None if panels.form != Form::Bf16 => Way::Floats,
+            None if simd::has_pairs() => Way::Pairs,
+            None => Way::Rounded,
+        }
+    }
+
+    /// Its rows from `first` on, for vector instructions.
+    fn factor(&self, first: usize, rows: usize, way: Way) -> Factor<'a> {
         let left = &self.left[first * self.stride..];
-        let (Right::Plain(panels) | Right::Transposed(panels)) = self.right;
-        let depth = match self.right {
-            Right::Plain(panels) => panels.depth,
-            Right::Transposed(panels) => panels.columns,
-        };
-        let (left, stride) = match panels.numbers {
-            Numbers::F32(_) | Numbers::Widened(_) => (Rows::Plain(left), self.stride),
-            Numbers::Bf16(_) if way != Way::Floats => {
-                let beyond = match way {
-                    Way::Tiles => tiles::ROWS,
-                    _ => 0,
-                };
-                let pairs = to_pairs(left, self.stride, rows + beyond, depth);
-                (Rows::Pairs(pairs, way), depth.div_ceil(2))
-            }
-            Numbers::Bf16(_) => {
-                let stride = depth.next_multiple_of(2);
-                let pairs = to_pairs(left, self.stride, rows, depth);
+        let depth = self.right.depth();
+        let rounded = || to_pairs(left, self.stride, rows, depth);
+        let (left, stride) = match way {
+            Way::Pairs => (Rows::Pairs(rounded()), depth.div_ceil(2)),
+            Way::Rounded => {
+                let pairs = rounded();
                 let swapped = pairs.iter().flat_map(|pair| [high(*pair), low(*pair)]);
-                (Rows::Swapped(swapped.collect()), stride)
+                (Rows::Swapped(swapped.collect()), depth.next_multiple_of(2))
             }
+            Way::Floats | Way::Tiles(_) => (Rows::Plain(left), self.stride),
         };
         Factor {
             left,
@@ -489,7 +242,7 @@ impl<'a> Term<'a> {
     }
 }
 
-/// The first `depth` columns of a matrix as pairs of bf16 numbers, with rows of zeros where it has fewer.
+/// The first `depth` columns of a matrix as pairs of bf16 numbers.
 fn to_pairs(matrix: &[f32], stride: usize, rows: usize, depth: usize) -> Vec<u32> {
     let across = depth.div_ceil(2).max(1);
     let mut out = vec![0; rows * across];
@@ -511,79 +264,38 @@ vectorised! {
     }
 }
 
-impl<'a> Factor<'a> {
-    fn is_on_tiles(&self) -> bool {
-        matches!(self.left, Rows::Pairs(_, Way::Tiles))
-    }
-
-    fn panels(&self) -> &'a Panels {
-        let (Right::Plain(panels) | Right::Transposed(panels)) = self.right;
-        panels
-    }
-
+impl Factor<'_> {
     /// The steps of a panel that are not zero.
     fn steps(&self, panel: usize) -> Range<usize> {
         match (self.right, &self.left) {
             (Right::Plain(panels), Rows::Plain(_)) => panels.kept[panel].clone(),
-            (Right::Plain(panels), _) => 0..panels.depth.next_multiple_of(2),
-            (Right::Transposed(panels), Rows::Plain(_)) => 0..panels.columns,
-            (Right::Transposed(panels), _) => 0..panels.columns.next_multiple_of(2),
+            (right, Rows::Plain(_)) => 0..right.depth(),
+            (right, _) => 0..right.depth().next_multiple_of(2),
         }
     }
 
     fn part<'r>(&'r self, panel: usize, steps: &Range<usize>, room: &'r mut Room) -> Part<'r> {
-        match (self.right, &self.panels().numbers) {
-            (Right::Plain(panels), Numbers::F32(values)) => {
+        match (self.right, &self.right.panels().numbers) {
+            (Right::Plain(panels), Numbers::Floats(values)) => {
                 let at = panel * panels.depth + steps.start;
-                self.floats(steps, &values[at * WIDTH..][..steps.len() * WIDTH])
+                self.floats(steps, &values[at * WIDTH..])
             }
-            (Right::Plain(panels), Numbers::Bf16(pairs)) => {
+            (Right::Plain(panels), Numbers::Pairs(pairs)) => {
                 let at = panel * panels.depth.div_ceil(2) + steps.start / 2;
-                let pairs = &pairs[at * WIDTH..][..steps.len() / 2 * WIDTH];
-                self.pairs(steps, pairs, &mut room.floats)
+                self.pairs(steps, &pairs[at * WIDTH..], &mut room.floats)
             }
-            (Right::Plain(panels), Numbers::Widened(halves)) => {
-                let at = panel * panels.depth + steps.start;
-                let halves = &halves[at * WIDTH..][..steps.len() * WIDTH];
-                room.floats.resize(room.floats.len().max(halves.len()), 0.0);
-                widen(halves, &mut room.floats);
-                self.floats(steps, &room.floats[..halves.len()])
+            (Right::Transposed(panels), Numbers::Floats(values)) => {
+                turn_panel(values, panels.depth, panel, steps, &mut room.floats);
+                self.floats(steps, &room.floats)
             }
-            (Right::Transposed(panels), Numbers::F32(values)) => {
-                turn_panel(
-                    panels.depth,
-                    panel,
-                    steps,
-                    &mut room.floats,
-                    |block, out| {
-                        turn_block(&values[block], out);
-                    },
-                );
-                self.floats(steps, &room.floats[..steps.len() * WIDTH])
-            }
-            (Right::Transposed(panels), Numbers::Bf16(pairs)) => {
+            (Right::Transposed(panels), Numbers::Pairs(pairs)) => {
                 turn_panel_of_pairs(pairs, panels.depth, panel, steps, &mut room.pairs);
-                let pairs = &room.pairs[..steps.len() / 2 * WIDTH];
-                self.pairs(steps, pairs, &mut room.floats)
-            }
-            (Right::Transposed(panels), Numbers::Widened(halves)) => {
-                let mut wide = [0.0; WIDTH * WIDTH];
-                turn_panel(
-                    panels.depth,
-                    panel,
-                    steps,
-                    &mut room.floats,
-                    |block, out| {
-                        let wide = &mut wide[..block.len()];
-                        widen(&halves[block], wide);
-                        turn_block(wide, out);
-                    },
-                );
-                self.floats(steps, &room.floats[..steps.len() * WIDTH])
+                self.pairs(steps, &room.pairs, &mut room.floats)
             }
         }
     }
 
+    /// The first lines, as many as there are steps.
     fn floats<'r>(&'r self, steps: &Range<usize>, lines: &'r [f32]) -> Part<'r> {
         let left: &[f32] = match &self.left {
             Rows::Plain(values) => values,
@@ -593,58 +305,62 @@ impl<'a> Factor<'a> {
         Part::F32 {
             left: &left[steps.start..],
             stride: self.stride,
-            lines,
+            lines: &lines[..steps.len() * WIDTH],
         }
     }
 
-    /// Pairs as they are, or spread over `room` where the processor cannot multiply them.
+    /// The first lines of pairs as they are, or spread over `room` in the order of the left factor.
     fn pairs<'r>(
         &'r self,
         steps: &Range<usize>,
         pairs: &'r [u32],
         room: &'r mut Vec<f32>,
     ) -> Part<'r> {
-        if let Rows::Pairs(left, way) = &self.left {
+        let pairs = &pairs[..steps.len().div_ceil(2) * WIDTH];
+        if let Rows::Pairs(left) = &self.left {
             return Part::Pairs {
-                way: *way,
                 left: &left[steps.start / 2..],
                 stride: self.stride,
                 lines: pairs,
             };
         }
-        room.clear();
-        for line in pairs.chunks_exact(WIDTH) {
-            room.extend(line.iter().map(|pair| high(*pair)));
-            room.extend(line.iter().map(|pair| low(*pair)));
-        }
+        room.resize(room.len().max(2 * pairs.len()), 0.0);
+        spread(pairs, matches!(self.left, Rows::Swapped(_)), room);
         self.floats(steps, room)
     }
 }
 
-/// Lines `steps` of panel `panel` of the transpose of a matrix in panels of `depth` steps, 32 lines at a time: `turn` puts
-/// them there from a range of the matrix's numbers.
-fn turn_panel(
+vectorised! {
+    /// Two lines for each line of pairs, the even step first or the odd one.
+    fn spread(pairs: &[u32], odd_first: bool, out: &mut [f32]) {
+        for (line, out) in pairs.chunks_exact(WIDTH).zip(out.chunks_exact_mut(2 * WIDTH)) {
+            let (first, second) = out.split_at_mut(WIDTH);
+            let (even, odd) = if odd_first { (second, first) } else { (first, second) };
+            for ((pair, even), odd) in line.iter().zip(even).zip(odd) {
+                (*even, *odd) = (low(*pair), high(*pair));
+            }
+        }
+    }
+}
+
+/// Lines `steps` of panel `panel` of the transpose of a matrix in panels of `depth` steps, 32 lines at a time.
+pub(super) fn turn_panel(
+    values: &[f32],
     depth: usize,
     panel: usize,
     steps: &Range<usize>,
     out: &mut Vec<f32>,
-    mut turn: impl FnMut(Range<usize>, &mut [f32]),
 ) {
     out.resize(steps.len().next_multiple_of(WIDTH) * WIDTH, 0.0);
     let used = WIDTH.min(depth - panel * WIDTH);
     for (block, out) in out.chunks_exact_mut(WIDTH * WIDTH).enumerate() {
         let at = (steps.start / WIDTH + block) * depth + panel * WIDTH;
-        turn(at * WIDTH..(at + used) * WIDTH, out);
+        simd::transpose(&values[at * WIDTH..], WIDTH, used, out);
     }
 }
 
-/// Lines of a panel, as its columns.
-fn turn_block(lines: &[f32], out: &mut [f32]) {
-    simd::transpose(lines, WIDTH, lines.len() / WIDTH, out);
-}
-
 /// [`turn_panel`] of a matrix in pairs of bf16 numbers.
-fn turn_panel_of_pairs(
+pub(super) fn turn_panel_of_pairs(
     pairs: &[u32],
     depth: usize,
     panel: usize,
@@ -673,42 +389,35 @@ vectorised! {
     }
 }
 
-/// Sums all factors into a cell. `rooms` is working space.
-fn fill(mut cell: simd::Cell<'_>, start: Start<'_>, factors: &[Factor<'_>], rooms: &mut Vec<Room>) {
+/// Sums all factors into a cell that begins with `start`, or with what it holds. `rooms` is working space.
+fn fill(
+    mut cell: simd::Cell<'_>,
+    start: Option<Start<'_>>,
+    factors: &[Factor<'_>],
+    rooms: &mut Vec<Room>,
+) {
     rooms.resize_with(factors.len(), Room::default);
     let mut tile: Tile = [[0.0; WIDTH]; ROWS];
     for column in (0..cell.columns).step_by(WIDTH) {
         let used = WIDTH.min(cell.columns - column);
         let panel = (cell.first_column + column) / WIDTH;
         for (pass, steps) in passes(factors, panel).into_iter().enumerate() {
+            let start = start.filter(|_| pass == 0);
+            if start.is_none() && steps.is_empty() {
+                continue;
+            }
             let parts: Vec<Part<'_>> = steps
                 .iter()
                 .zip(rooms.iter_mut())
                 .map(|((factor, steps), room)| factor.part(panel, steps, room))
                 .collect();
-            let (blocks, parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(Part::is_on_tiles);
-            let mut begun = pass > 0;
-            if !blocks.is_empty() {
-                if !begun {
-                    for row in 0..cell.rows {
-                        start.put(panel * WIDTH, cell.line(row, column, used));
-                    }
-                    begun = true;
-                }
-                for part in &blocks {
-                    part.add_blocks(&mut cell, column);
-                }
-            }
-            if begun && parts.is_empty() {
-                continue;
-            }
             for row in (0..cell.rows).step_by(ROWS) {
                 let height = ROWS.min(cell.rows - row);
                 for (i, sums) in tile.iter_mut().enumerate().take(height) {
                     let sums = &mut sums[..used];
-                    match begun {
-                        true => sums.copy_from_slice(cell.line(row + i, column, used)),
-                        false => start.put(panel * WIDTH, sums),
+                    match start {
+                        None => sums.copy_from_slice(cell.line(row + i, column, used)),
+                        Some(start) => start.put(panel * WIDTH, sums),
                     }
                 }
                 for part in &parts {
@@ -780,35 +489,6 @@ impl Part<'_> {
             }
         }
     }
-
-    fn is_on_tiles(&self) -> bool {
-        matches!(
-            self,
-            Self::Pairs {
-                way: Way::Tiles,
-                ..
-            }
-        )
-    }
-
-    /// Adds this part to 32 columns of a cell, on tiles.
-    fn add_blocks(&self, cell: &mut simd::Cell<'_>, column: usize) {
-        if let Part::Pairs {
-            left,
-            stride,
-            lines,
-            ..
-        } = *self
-        {
-            tiles::add(
-                cell,
-                column,
-                &left[cell.first_row * stride..],
-                stride,
-                lines,
-            );
-        }
-    }
 }
 
 /// `leftᵀ · right`, row-major `[rows × columns]`: a sum over the lines that both factors share, in their order.
@@ -843,7 +523,7 @@ pub(super) fn add_transposed(
 ) {
     let lines = right.len() / right_columns;
     let panels = Panels::of(right, lines, right_columns);
-    let Numbers::F32(values) = &panels.numbers else {
+    let Numbers::Floats(values) = &panels.numbers else {
         return;
     };
     out.par_chunks_mut(ROWS * right_columns)
@@ -941,7 +621,10 @@ fn padded(right: Columns<'_>, lines: usize, first: usize, used: usize) -> Vec<f3
 
 #[cfg(test)]
 mod tests {
+    use super::super::panels::upper;
+    use super::super::tiles::Pieces;
     use super::*;
+    use crate::base::Precision;
 
     fn values(count: usize, seed: u32) -> Vec<f32> {
         (0..count as u32)
@@ -1055,134 +738,200 @@ mod tests {
         }
     }
 
-    /// Every way of multiplying that this processor has.
-    fn ways() -> Vec<Way> {
-        let all = [
-            (true, Way::Floats),
-            (simd::has_pairs(), Way::Pairs),
-            (tiles::available(), Way::Tiles),
-        ];
-        all.iter()
-            .filter(|(has, _)| *has)
-            .map(|(_, way)| *way)
-            .collect()
+    /// Every way of multiplying panels of a form that this processor has.
+    fn ways(form: Form) -> Vec<Way> {
+        let on_tiles = |pieces| (tiles::available(), Way::Tiles(pieces));
+        let all = match form {
+            Form::F32 => vec![(true, Way::Floats)],
+            Form::Widened => vec![(true, Way::Floats), on_tiles(Pieces::Three)],
+            Form::Bf16 => vec![
+                (true, Way::Rounded),
+                (simd::has_pairs(), Way::Pairs),
+                on_tiles(Pieces::One),
+            ],
+        };
+        let there = all.into_iter().filter(|(has, _)| *has);
+        there.map(|(_, way)| way).collect()
     }
 
-    /// One element in the order of the way: in twos, the odd one first; or 32 at a time, the even ones and the odd
-    /// ones by themselves.
+    /// One element in the order of the way: as it comes; in twos, the odd one first; or 32 at a time, the even ones and the
+    /// odd ones by themselves, each piece of the left one after the other.
     fn summed(way: Way, depth: usize, factor: impl Fn(usize) -> (f32, f32)) -> f32 {
         let step = |sum: f32, k: usize| factor(k).0.mul_add(factor(k).1, sum);
         let below = |k: &usize| *k < depth;
         match way {
-            Way::Tiles => (0..depth).step_by(32).fold(0.0, |sum, first| {
-                let every_other = |odd: usize| (first + odd..first + 32).step_by(2).filter(below);
-                sum + (every_other(0).fold(0.0, step) + every_other(1).fold(0.0, step))
-            }),
-            Way::Pairs | Way::Floats => {
+            Way::Tiles(pieces) => {
+                let each = (0..depth).step_by(32);
+                let each =
+                    each.flat_map(|first| (0..pieces.count()).map(move |piece| (first, piece)));
+                each.fold(0.0, |sum, (first, piece)| {
+                    let step = |sum: f32, k: usize| {
+                        let (x, y) = factor(k);
+                        let rest = (0..piece).fold(x, |x, _| x - rounded(x));
+                        rounded(rest).mul_add(y, sum)
+                    };
+                    let every_other =
+                        |odd: usize| (first + odd..first + 32).step_by(2).filter(below);
+                    sum + (every_other(0).fold(0.0, step) + every_other(1).fold(0.0, step))
+                })
+            }
+            Way::Pairs | Way::Rounded => {
                 let swapped = (0..depth.next_multiple_of(2)).map(|k| k ^ 1);
                 swapped.filter(below).fold(0.0, step)
             }
+            Way::Floats => (0..depth).fold(0.0, step),
         }
     }
 
+    fn rounded(x: f32) -> f32 {
+        f32::from_bits(upper(x))
+    }
+
+    /// `[rows × columns]`, in cells of 12 rows.
+    fn multiplied(term: Term<'_>, way: Way, rows: usize, columns: usize) -> Vec<f32> {
+        let mut summands = Summands {
+            blocks: Vec::new(),
+            factors: Vec::new(),
+        };
+        match way {
+            Way::Tiles(pieces) => summands.blocks.push(Blocks::of(&term, 0, rows, pieces)),
+            _ => summands.factors.push(term.factor(0, rows, way)),
+        }
+        let mut out = vec![f32::NAN; rows * columns];
+        for cell in simd::cells(&mut out, columns, 12, columns) {
+            summands.fill(cell, Start::Zero, &mut Rooms::default());
+        }
+        out
+    }
+
+    /// `w` as it is stored and multiplied, from both sides.
+    fn both_sides(w: &[f32], columns: usize, depth: usize, form: Form) -> [Panels; 2] {
+        let turned: Vec<f32> = (0..depth * columns)
+            .map(|at| w[at % columns * depth + at / columns])
+            .collect();
+        [(w, columns, depth), (&turned, depth, columns)].map(|(w, outputs, inputs)| {
+            let read = |rows: Range<usize>, out: &mut [f32]| {
+                out.copy_from_slice(&w[rows.start * inputs..rows.end * inputs]);
+                Ok::<(), std::convert::Infallible>(())
+            };
+            let Ok(panels) = Panels::gather(outputs, inputs, form, read);
+            panels
+        })
+    }
+
+    const SHAPES: [(usize, usize, usize); 8] = [
+        (1, 1, 1),
+        (13, 33, 7),
+        (50, 100, 40),
+        (5, 16, 3),
+        (33, 70, 64),
+        (17, 64, 96),
+        (3, 40, 2 * DEPTH + 65),
+        (100, 33, 1600),
+    ];
+
     #[test]
-    fn bf16_is_the_sum_of_rounded_numbers() {
-        for (rows, columns, depth) in [
-            (1, 1, 1),
-            (13, 33, 7),
-            (50, 100, 40),
-            (5, 16, 3),
-            (33, 70, 64),
-            (3, 40, 2 * DEPTH + 65),
-        ] {
+    fn every_way_is_the_sum_in_its_order() {
+        for (rows, columns, depth) in SHAPES {
             let (x, w) = (values(rows * depth, 1), values(columns * depth, 2));
-            let rounded = |x: f32| f32::from_bits(upper(x));
-            let plain = Panels::of_weight(&w, columns, Precision::Bf16);
-            let turned: Vec<f32> = (0..depth * columns)
-                .map(|at| w[at % columns * depth + at / columns])
-                .collect();
-            let across = Panels::of_weight(&turned, depth, Precision::Bf16);
-            let last: Vec<f32> = w[(columns - 1) * depth..]
-                .iter()
-                .map(|w| rounded(*w))
-                .collect();
-            assert_eq!(plain.column(columns - 1), last);
-            for way in ways() {
-                let element = |at: usize| {
-                    let (i, j) = (at / columns, at % columns);
-                    let factor = |k| (rounded(x[i * depth + k]), rounded(w[j * depth + k]));
-                    summed(way, depth, factor)
+            for form in [Form::F32, Form::Bf16, Form::Widened] {
+                let w: Vec<f32> = match form {
+                    Form::Widened => w.iter().copied().map(rounded).collect(),
+                    Form::F32 | Form::Bf16 => w.clone(),
                 };
-                let want: Vec<f32> = (0..rows * columns).map(element).collect();
-                for right in [Right::Plain(&plain), Right::Transposed(&across)] {
-                    let term = Term {
-                        left: &x,
-                        stride: depth,
-                        right,
+                let [plain, across] = both_sides(&w, columns, depth, form);
+                let stored = |x: f32| match form {
+                    Form::Bf16 => rounded(x),
+                    Form::F32 | Form::Widened => x,
+                };
+                let last: Vec<f32> = w[(columns - 1) * depth..]
+                    .iter()
+                    .copied()
+                    .map(stored)
+                    .collect();
+                assert_eq!(plain.column(columns - 1), last);
+                for way in ways(form) {
+                    let element = |at: usize| {
+                        let (i, j) = (at / columns, at % columns);
+                        summed(way, depth, |k| {
+                            (stored(x[i * depth + k]), stored(w[j * depth + k]))
+                        })
                     };
-                    let factor = term.of(0, rows, way);
-                    let mut got = vec![0.0; rows * columns];
-                    for cell in simd::cells(&mut got, columns, 12, columns) {
-                        fill(
-                            cell,
-                            Start::Zero,
-                            std::slice::from_ref(&factor),
-                            &mut Vec::new(),
-                        );
+                    let want: Vec<f32> = (0..rows * columns).map(element).collect();
+                    for right in [Right::Plain(&plain), Right::Transposed(&across)] {
+                        let term = Term {
+                            left: &x,
+                            stride: depth,
+                            right,
+                        };
+                        let got = multiplied(term, way, rows, columns);
+                        assert_eq!(got, want, "{rows} {columns} {depth} {way:?}");
                     }
-                    assert_eq!(got, want, "{rows} {columns} {depth} {way:?}");
                 }
             }
         }
     }
 
-    // Held in bf16 and multiplied in f32: the bits of a weight that is held in f32.
+    // Cutting a number into pieces loses nothing of it: on tiles, too, a sum of f32 is as near to the true one as can be asked
+    // of f32, whatever the sizes of the numbers.
+    #[test]
+    fn products_in_f32_are_as_near_on_tiles() {
+        let (rows, columns, depth) = (40, 64, 576);
+        let x: Vec<f32> = values(rows * depth, 1)
+            .iter()
+            .enumerate()
+            .map(|(at, x)| x * 10f32.powi(at as i32 % 9 - 4))
+            .collect();
+        let w: Vec<f32> = values(columns * depth, 2)
+            .into_iter()
+            .map(rounded)
+            .collect();
+        let [plain, _] = both_sides(&w, columns, depth, Form::Widened);
+        let term = Term {
+            left: &x,
+            stride: depth,
+            right: Right::Plain(&plain),
+        };
+        for way in ways(Form::Widened) {
+            let got = multiplied(term, way, rows, columns);
+            for (at, got) in got.iter().enumerate() {
+                let (i, j) = (at / columns, at % columns);
+                let products = |k: usize| f64::from(x[i * depth + k]) * f64::from(w[j * depth + k]);
+                let (want, size) = (0..depth).fold((0.0, 0.0), |(sum, size), k| {
+                    (sum + products(k), size + products(k).abs())
+                });
+                // Higham, Accuracy and Stability of Numerical Algorithms, 3.1: γₙ of the sum of sizes at worst; the root
+                // of n in its place is what rounding at random comes to.
+                let allowed = 4.0 * (depth as f64).sqrt() * f64::from(f32::EPSILON) / 2.0 * size;
+                assert!(
+                    (f64::from(*got) - want).abs() < allowed,
+                    "{way:?} {i} {j}: {got} {want}"
+                );
+            }
+        }
+    }
+
+    // Held in bf16 and multiplied as f32 by vector instructions: the bits of a weight that is held in f32.
     #[test]
     fn a_narrow_weight_is_multiplied_as_a_wide_one() {
-        for (rows, columns, depth) in [
-            (1, 1, 1),
-            (13, 33, 7),
-            (50, 100, 40),
-            (33, 70, 64),
-            (3, 40, 2 * DEPTH + 65),
-        ] {
-            let round = |x: f32| f32::from_bits(upper(x));
-            let w: Vec<f32> = values(columns * depth, 2).into_iter().map(round).collect();
-            let gather = |narrow: bool, outputs: usize, inputs: usize| {
-                let read = |rows: Range<usize>, out: &mut [f32]| {
-                    out.copy_from_slice(&w[rows.start * inputs..rows.end * inputs]);
-                    Ok::<(), std::convert::Infallible>(())
-                };
-                let form = Form::of(Precision::F32, narrow);
-                let Ok(panels) = Panels::gather(outputs, inputs, form, read);
-                panels
-            };
-            let of = |narrow: bool| {
-                let plain = gather(narrow, columns, depth);
-                let across = gather(narrow, depth, columns);
-                let times = |rights: &[Right<'_>], inputs: usize, outputs: usize| {
-                    let x = values(rows * inputs, 1);
-                    let terms = rights.iter().map(|right| Term {
+        for (rows, columns, depth) in SHAPES {
+            let x = values(rows * depth, 1);
+            let w: Vec<f32> = values(columns * depth, 2)
+                .into_iter()
+                .map(rounded)
+                .collect();
+            let of = |form: Form| {
+                let [plain, across] = both_sides(&w, columns, depth, form);
+                [Right::Plain(&plain), Right::Transposed(&across)].map(|right| {
+                    let term = Term {
                         left: &x,
-                        stride: inputs,
-                        right: *right,
-                    });
-                    let terms: Vec<Term<'_>> = terms.collect();
-                    product(rows, outputs, Start::Zero, &terms)
-                };
-                [
-                    times(&[Right::Plain(&plain)], depth, columns),
-                    times(&[Right::Transposed(&across)], depth, columns),
-                    times(
-                        &[Right::Plain(&plain), Right::Transposed(&across)],
-                        depth,
-                        columns,
-                    ),
-                    times(&[Right::Transposed(&plain)], columns, depth),
-                    plain.column(columns - 1),
-                ]
+                        stride: depth,
+                        right,
+                    };
+                    multiplied(term, Way::Floats, rows, columns)
+                })
             };
-            assert_eq!(of(true), of(false), "{rows} {columns} {depth}");
+            assert_eq!(of(Form::Widened), of(Form::F32), "{rows} {columns} {depth}");
         }
     }
 

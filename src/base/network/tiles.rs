@@ -11,7 +11,7 @@ use super::simd::{Cell, WIDTH};
 /// Rows that are summed together.
 pub(super) const ROWS: usize = 32;
 /// Pairs of numbers that a step takes.
-const STEP: usize = 16;
+pub(super) const STEP: usize = 16;
 
 /// Whether this processor has tiles for bf16 numbers, and the system lets this process use them.
 pub fn available() -> bool {
@@ -26,60 +26,132 @@ pub fn available() -> bool {
     }
 }
 
-/// Adds `left · lines` to 32 columns of a cell, or as many as are left of it, from `column` on.
+/// Of how many pieces in bf16 the left factor's numbers are the sum; the right one's are of one piece.
 ///
-/// `left` holds the pairs of the cell's rows from its first on, `stride` for each; as many rows as [`ROWS`] divides.
-/// `lines` holds 32 pairs for each of its steps.
-pub(super) fn add(cell: &mut Cell<'_>, column: usize, left: &[u32], stride: usize, lines: &[u32]) {
-    assert!(available(), "the processor has no tiles");
-    let steps = lines.len() / WIDTH;
-    if steps == 0 {
-        return;
+/// Three pieces hold the 24 binary digits of an `f32`, and the product of two pieces is exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pieces {
+    One,
+    Three,
+}
+
+impl Pieces {
+    pub(super) const fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Three => 3,
+        }
     }
+}
+
+/// What is multiplied.
+#[derive(Clone, Copy)]
+pub(super) struct Factors<'a> {
+    pub(super) pieces: Pieces,
+    /// `[row][step][piece][16 pairs]`, the last step of a row filled up with zeros.
+    pub(super) left: &'a [u32],
+    /// Pairs of a left row, all its pieces.
+    pub(super) stride: usize,
+    /// `[pair of steps][32]`.
+    pub(super) lines: &'a [u32],
+}
+
+/// Adds `left · lines` to 32 columns of a cell, or as many as are left of it, from `column` on. The first row of `left` is
+/// the cell's. Where the sums are `fresh`, they begin at zero, whatever the cell holds.
+pub(super) fn add(cell: &mut Cell<'_>, column: usize, factors: Factors<'_>, fresh: bool) {
+    assert!(available(), "the processor has no tiles");
     let used = WIDTH.min(cell.columns - column);
     let mut edge = [[0.0; WIDTH]; ROWS];
     for row in (0..cell.rows).step_by(ROWS) {
-        let height = ROWS.min(cell.rows - row);
-        let left = &left[row * stride..];
-        assert!(
-            left.len() >= (ROWS - 1) * stride + steps,
-            "the left factor is too short"
-        );
-        let factors = Factors {
-            left,
-            stride,
-            lines,
+        let block = Block {
+            factors: factors.from(row),
+            rows: ROWS.min(cell.rows - row),
+            fresh,
         };
-        if (height, used) == (ROWS, WIDTH) {
-            let (sums, apart) = cell.corner((row, column), (ROWS, WIDTH));
-            // SAFETY: the processor has tiles; the rectangle lies in the cell, the left rows were counted above.
-            unsafe { factors.add_to(sums, apart) }
+        if used == WIDTH {
+            let (sums, apart) = cell.corner((row, column), (block.rows, WIDTH));
+            // SAFETY: the processor has tiles; the rectangle lies in the cell.
+            unsafe { block.add_to(sums, apart) }
             continue;
         }
-        for (i, sums) in edge.iter_mut().enumerate().take(height) {
+        for (i, sums) in edge.iter_mut().enumerate().take(block.rows) {
             sums[..used].copy_from_slice(cell.line(row + i, column, used));
         }
         // SAFETY: as above; the rectangle is `edge`.
-        unsafe { factors.add_to(edge.as_mut_ptr().cast(), WIDTH) }
-        for (i, sums) in edge.iter().enumerate().take(height) {
+        unsafe { block.add_to(edge.as_mut_ptr().cast(), WIDTH) }
+        for (i, sums) in edge.iter().enumerate().take(block.rows) {
             cell.line(row + i, column, used)
                 .copy_from_slice(&sums[..used]);
         }
     }
 }
 
-/// What is multiplied: 32 rows of `stride` pairs, and lines of 32 pairs, as many as each row has.
-#[derive(Clone, Copy)]
-struct Factors<'a> {
-    left: &'a [u32],
-    stride: usize,
-    lines: &'a [u32],
+impl Factors<'_> {
+    fn from(self, row: usize) -> Self {
+        Self {
+            left: &self.left[row * self.stride..],
+            ..self
+        }
+    }
+
+    /// Pairs of the inner index.
+    fn pairs(&self) -> usize {
+        self.lines.len() / WIDTH
+    }
+
+    /// Without the first `steps`.
+    fn after(self, steps: usize) -> Self {
+        Self {
+            left: &self.left[steps * STEP * self.pieces.count()..],
+            lines: &self.lines[steps * STEP * WIDTH..],
+            ..self
+        }
+    }
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-impl Factors<'_> {
-    unsafe fn add_to(self, _: *mut f32, _: usize) {
-        let _ = (self.left, self.stride, self.lines, STEP);
+/// At most 32 × 32 sums and what is added to them.
+struct Block<'a> {
+    factors: Factors<'a>,
+    rows: usize,
+    fresh: bool,
+}
+
+impl Block<'_> {
+    /// Adds the product to `rows` × 32 sums, whose rows are `apart`: whole steps first, then what is left of one.
+    ///
+    /// # Safety
+    /// The processor has tiles and the process may use them. The sums are nobody else's.
+    unsafe fn add_to(&self, sums: *mut f32, apart: usize) {
+        let factors = self.factors;
+        let width = STEP * factors.pieces.count();
+        assert!((1..=ROWS).contains(&self.rows) && factors.pairs() > 0);
+        assert!(
+            factors.left.len()
+                >= (self.rows - 1) * factors.stride + factors.pairs().div_ceil(STEP) * width,
+            "the left factor is too short"
+        );
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        {
+            let (whole, rest) = (factors.pairs() / STEP, factors.pairs() % STEP);
+            let part = |factors, steps, pairs| amx::Part {
+                factors,
+                steps,
+                pairs,
+                rows: self.rows,
+            };
+            // SAFETY: passed on; the left rows were counted above, and the lines are as many as `pairs` counted.
+            unsafe {
+                if whole > 0 {
+                    part(factors, whole, STEP).add_to(sums, apart, self.fresh);
+                }
+                if rest > 0 {
+                    let fresh = self.fresh && whole == 0;
+                    part(factors.after(whole), 1, rest).add_to(sums, apart, fresh);
+                }
+            }
+        }
+        #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+        let _ = (sums, apart, self.fresh, factors.after(0));
     }
 }
 
@@ -88,7 +160,9 @@ mod amx {
     use std::arch::asm;
     use std::arch::x86_64::__cpuid_count;
 
-    use super::{Factors, ROWS, STEP, WIDTH};
+    use super::{Factors, Pieces, ROWS, STEP, WIDTH};
+
+    const HALF: usize = ROWS / 2;
 
     /// What LDTILECFG reads.
     #[repr(C, align(64))]
@@ -101,8 +175,9 @@ mod amx {
     }
 
     impl Shapes {
-        /// Four blocks of sums, two blocks of left rows with `steps` pairs each, two blocks of so many lines.
-        const fn of(steps: usize) -> Self {
+        /// In tiles 0 to 3 the sums, 2 and 3 those of the lower rows; in 4 and 5 upper and lower left rows with `pairs` pairs
+        /// each, in 6 and 7 the halves of so many lines.
+        const fn of(upper: usize, lower: usize, pairs: usize) -> Self {
             let mut shapes = Self {
                 palette: 1,
                 start: 0,
@@ -112,10 +187,15 @@ mod amx {
             };
             let mut tile = 0;
             while tile < 8 {
-                let is_left = tile == 4 || tile == 5;
-                let is_line = tile > 5;
-                shapes.bytes_of_a_row[tile] = if is_left { 4 * steps as u16 } else { 64 };
-                shapes.rows[tile] = if is_line { steps as u8 } else { 16 };
+                let (rows, bytes) = match tile {
+                    0 | 1 => (upper, 64),
+                    2 | 3 => (lower, 64),
+                    4 => (upper, 4 * pairs),
+                    5 => (lower, 4 * pairs),
+                    _ => (pairs, 64),
+                };
+                shapes.rows[tile] = rows as u8;
+                shapes.bytes_of_a_row[tile] = bytes as u16;
                 tile += 1;
             }
             shapes
@@ -148,80 +228,152 @@ mod amx {
         answer == 0
     }
 
-    impl Factors<'_> {
-        /// Adds the product to 32 × 32 sums, whose rows are `apart`: whole steps first, then what is left of one.
+    /// Steps of one shape, for at most 32 rows.
+    pub(super) struct Part<'a> {
+        pub(super) factors: Factors<'a>,
+        pub(super) steps: usize,
+        /// Pairs of a step.
+        pub(super) pairs: usize,
+        pub(super) rows: usize,
+    }
+
+    const _: () = assert!(STEP == 16 && WIDTH == 32, "the distances below are theirs");
+
+    /// Loads a step's lines, or a piece of the upper left rows or of the lower ones, so many bytes into the step.
+    macro_rules! load {
+        (upper $at:literal) => {
+            concat!("tileloadd tmm4, [{left} + {row} + ", $at, "]")
+        };
+        (lower $at:literal) => {
+            concat!("tileloadd tmm5, [{lower_left} + {row} + ", $at, "]")
+        };
+        (lines) => {
+            "tileloadd tmm6, [{lines} + {line}]\ntileloadd tmm7, [{lines} + {line} + 64]"
+        };
+    }
+
+    /// Adds the product of the rows that are loaded with the lines that are.
+    macro_rules! multiply {
+        (upper) => {
+            "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7"
+        };
+        (lower) => {
+            "tdpbf16ps tmm2, tmm5, tmm6\ntdpbf16ps tmm3, tmm5, tmm7"
+        };
+    }
+
+    impl Part<'_> {
+        /// Adds the product to `rows` × 32 sums, whose rows are `apart`, or to zeros in their place.
         ///
         /// # Safety
-        /// The processor has tiles and the process may use them. The sums are nobody else's, and `left` has 32 rows, the
-        /// last of which may end after its pairs.
-        pub(super) unsafe fn add_to(self, sums: *mut f32, apart: usize) {
-            const WHOLE: Shapes = Shapes::of(STEP);
-            let pairs = self.lines.len() / WIDTH;
-            let (whole, rest) = (pairs / STEP, pairs % STEP);
-            // SAFETY: passed on.
-            unsafe {
-                if whole > 0 {
-                    self.add_steps(sums, apart, whole, &WHOLE);
+        /// The processor has tiles and the process may use them. The sums are nobody else's, and the factors have the rows and
+        /// the steps.
+        pub(super) unsafe fn add_to(&self, sums: *mut f32, apart: usize, fresh: bool) {
+            const WHOLE: Shapes = Shapes::of(HALF, HALF, STEP);
+            let Factors {
+                pieces,
+                left,
+                stride,
+                lines,
+            } = self.factors;
+            // A tile has one row at least: where there is none, the lower ones take the first left row to a line of nobody.
+            let mut nobody = [0.0f32; WIDTH];
+            let (lower, lower_sums, lower_left) = match self.rows > HALF {
+                true => (
+                    self.rows - HALF,
+                    sums.wrapping_add(HALF * apart),
+                    left[HALF * stride..].as_ptr(),
+                ),
+                false => (1, nobody.as_mut_ptr(), left.as_ptr()),
+            };
+            let own;
+            let shapes = match (lower, self.pairs) {
+                (HALF, STEP) => &WHOLE,
+                _ => {
+                    own = Shapes::of(self.rows.min(HALF), lower, self.pairs);
+                    &own
                 }
-                if rest > 0 {
-                    let done = whole * STEP;
-                    let last = Self {
-                        left: &self.left[done..],
-                        lines: &self.lines[done * WIDTH..],
-                        ..self
-                    };
-                    last.add_steps(sums, apart, 1, &Shapes::of(rest));
-                }
+            };
+            macro_rules! run {
+                ($($step:expr),* $(,)?) => {
+                    asm!(
+                        "ldtilecfg [{shapes}]",
+                        "test {fresh:e}, {fresh:e}",
+                        "jz 2f",
+                        "tilezero tmm0",
+                        "tilezero tmm1",
+                        "tilezero tmm2",
+                        "tilezero tmm3",
+                        "jmp 3f",
+                        "2:",
+                        "tileloadd tmm0, [{upper} + {apart}]",
+                        "tileloadd tmm1, [{upper} + {apart} + 64]",
+                        "tileloadd tmm2, [{lower} + {apart}]",
+                        "tileloadd tmm3, [{lower} + {apart} + 64]",
+                        "3:",
+                        $($step,)*
+                        "add {left}, {left_step}",
+                        "add {lower_left}, {left_step}",
+                        "add {lines}, {lines_step}",
+                        "dec {steps}",
+                        "jnz 3b",
+                        "tilestored [{upper} + {apart}], tmm0",
+                        "tilestored [{upper} + {apart} + 64], tmm1",
+                        "tilestored [{lower} + {apart}], tmm2",
+                        "tilestored [{lower} + {apart} + 64], tmm3",
+                        "tilerelease",
+                        shapes = in(reg) shapes,
+                        fresh = in(reg) u32::from(fresh),
+                        upper = in(reg) sums,
+                        lower = in(reg) lower_sums,
+                        apart = in(reg) 4 * apart,
+                        left = inout(reg) left.as_ptr() => _,
+                        lower_left = inout(reg) lower_left => _,
+                        row = in(reg) 4 * stride,
+                        lines = inout(reg) lines.as_ptr() => _,
+                        line = in(reg) 4 * WIDTH,
+                        steps = inout(reg) self.steps => _,
+                        left_step = const 4 * STEP * PIECES,
+                        lines_step = const 4 * STEP * WIDTH,
+                        out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                        out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                        options(nostack),
+                    )
+                };
             }
-        }
-
-        /// # Safety
-        /// As [`add_to`](Self::add_to); there are at least `steps` times the shapes' pairs.
-        unsafe fn add_steps(self, sums: *mut f32, apart: usize, steps: usize, shapes: &Shapes) {
-            let half = ROWS / 2;
-            let (left, lower_left) = (self.left.as_ptr(), self.left[half * self.stride..].as_ptr());
             // SAFETY: the caller vouches for the instructions and for what they read; they write the sums alone, and
             // every tile register is given back.
             unsafe {
-                asm!(
-                    "ldtilecfg [{shapes}]",
-                    "tileloadd tmm0, [{upper} + {apart}]",
-                    "tileloadd tmm1, [{upper} + {apart} + 64]",
-                    "tileloadd tmm2, [{lower} + {apart}]",
-                    "tileloadd tmm3, [{lower} + {apart} + 64]",
-                    "2:",
-                    "tileloadd tmm4, [{left} + {row}]",
-                    "tileloadd tmm6, [{lines} + {line}]",
-                    "tdpbf16ps tmm0, tmm4, tmm6",
-                    "tileloadd tmm5, [{lower_left} + {row}]",
-                    "tdpbf16ps tmm2, tmm5, tmm6",
-                    "tileloadd tmm7, [{lines} + {line} + 64]",
-                    "tdpbf16ps tmm1, tmm4, tmm7",
-                    "tdpbf16ps tmm3, tmm5, tmm7",
-                    "add {left}, 64",
-                    "add {lower_left}, 64",
-                    "add {lines}, 2048",
-                    "dec {steps}",
-                    "jnz 2b",
-                    "tilestored [{upper} + {apart}], tmm0",
-                    "tilestored [{upper} + {apart} + 64], tmm1",
-                    "tilestored [{lower} + {apart}], tmm2",
-                    "tilestored [{lower} + {apart} + 64], tmm3",
-                    "tilerelease",
-                    shapes = in(reg) shapes,
-                    upper = in(reg) sums,
-                    lower = in(reg) sums.add(half * apart),
-                    apart = in(reg) 4 * apart,
-                    left = inout(reg) left => _,
-                    lower_left = inout(reg) lower_left => _,
-                    row = in(reg) 4 * self.stride,
-                    lines = inout(reg) self.lines.as_ptr() => _,
-                    line = in(reg) 4 * WIDTH,
-                    steps = inout(reg) steps => _,
-                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                    options(nostack),
-                );
+                match pieces {
+                    Pieces::One => {
+                        const PIECES: usize = Pieces::One.count();
+                        run!(
+                            load!(lines),
+                            load!(upper 0),
+                            multiply!(upper),
+                            load!(lower 0),
+                            multiply!(lower),
+                        );
+                    }
+                    Pieces::Three => {
+                        const PIECES: usize = Pieces::Three.count();
+                        run!(
+                            load!(lines),
+                            load!(upper 0),
+                            multiply!(upper),
+                            load!(lower 0),
+                            multiply!(lower),
+                            load!(upper 64),
+                            multiply!(upper),
+                            load!(lower 64),
+                            multiply!(lower),
+                            load!(upper 128),
+                            multiply!(upper),
+                            load!(lower 128),
+                            multiply!(lower),
+                        );
+                    }
+                }
             }
         }
     }

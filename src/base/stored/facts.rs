@@ -84,7 +84,8 @@ impl Facts {
     }
 }
 
-fn is_float(dtype: Dtype) -> bool {
+/// Whether these are numbers of a weight, and no positions or masks.
+pub(in crate::base) fn is_float(dtype: Dtype) -> bool {
     !matches!(
         dtype,
         Dtype::BOOL

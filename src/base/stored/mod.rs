@@ -22,6 +22,7 @@ mod tests;
 
 pub use error::{BaseError, FileFault};
 pub use facts::Facts;
+pub(super) use facts::is_float;
 pub use import::{Imported, import, inspect};
 pub use manifest::{BaseId, BaseManifest};
 pub use open::{BaseReport, open, verify};

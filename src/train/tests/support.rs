@@ -45,6 +45,8 @@ pub(super) struct Project {
     /// The adapter to go on from.
     pub(super) from: Option<Beginning>,
     pub(super) tool: &'static str,
+    /// What the machine says that it is.
+    pub(super) class: MachineClass,
     pub(super) now: Timestamp,
     /// Seconds that go by with every look at the clock.
     pub(super) tick: u64,
@@ -91,6 +93,7 @@ impl Project {
             dataset,
             from: None,
             tool: "1.0.0",
+            class: MachineClass::this(),
             now: Timestamp::from_unix(1_795_426_200),
             tick: 0,
             held: None,
@@ -109,7 +112,7 @@ impl Project {
             Duration::from_secs(looks * self.tick)
         };
         let machine = Machine {
-            class: MachineClass::this(),
+            class: self.class.clone(),
             now: &|| self.now,
             elapsed: &elapsed,
             peak_memory: &|| self.held,

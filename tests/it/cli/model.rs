@@ -447,6 +447,7 @@ pub(crate) fn run(project: &Project) -> Digest {
             cpu: "avx2".to_owned(),
             os: "linux".to_owned(),
         },
+        arithmetic: None,
         streams: Streams::of(job.seed),
         started_at: at,
         job,

@@ -1,0 +1,131 @@
+//! Summands of a product on the processor's tiles.
+//!
+//! Where a product is to be one of `f32`, its factors are cut into numbers of bf16 whose sum they are.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::panels::{Form, Panels, upper};
+use super::product::{Right, Start, Term, turn_panel_of_pairs};
+use super::simd::{Cell, WIDTH, vectorised};
+use super::tiles::{self, Factors, Pieces, STEP};
+
+/// Numbers of the inner index that a step takes.
+const DEPTH: usize = 2 * STEP;
+/// Numbers of the inner index that are worked on together.
+const RUN: usize = 48 * DEPTH;
+/// Bytes of a left factor that stay in a core's cache while the panels pass by.
+const CACHED: usize = 900 << 10;
+
+/// Of how many pieces the left factors of a matrix on tiles are.
+///
+/// None where it does not go there: the products of a weight that is stored in `f32` are as many as those of its pieces, and
+/// those take longer than vector instructions do.
+pub(super) fn pieces(panels: &Panels) -> Option<Pieces> {
+    match panels.form {
+        Form::F32 => None,
+        Form::Bf16 => Some(Pieces::One),
+        Form::Widened => Some(Pieces::Three),
+    }
+}
+
+/// A term whose left factor is cut, for the rows of one band.
+pub(super) struct Blocks<'a> {
+    pieces: Pieces,
+    left: Vec<u32>,
+    stride: usize,
+    right: Right<'a>,
+}
+
+impl<'a> Blocks<'a> {
+    /// The rows of a term from `first` on.
+    pub(super) fn of(term: &Term<'a>, first: usize, rows: usize, pieces: Pieces) -> Self {
+        let steps = term.right.depth().div_ceil(DEPTH);
+        let stride = steps * STEP * pieces.count();
+        let mut left = vec![0; rows * stride];
+        left.par_chunks_mut(stride.max(1))
+            .with_min_len(8)
+            .zip(term.left[first * term.stride..].par_chunks(term.stride))
+            .for_each(|(out, row)| cut_row(&row[..term.right.depth()], pieces.count(), out));
+        Self {
+            pieces,
+            left,
+            stride,
+            right: term.right,
+        }
+    }
+
+    /// Rows whose left factor stays in the cache.
+    pub(super) fn rows_at_once(&self) -> usize {
+        CACHED / (2 * self.pieces.count() * self.right.depth().clamp(1, RUN))
+    }
+
+    /// Adds the term to a cell, whose sums begin with `start` where there is one, else with what it holds.
+    pub(super) fn add(
+        &self,
+        cell: &mut Cell<'_>,
+        mut start: Option<Start<'_>>,
+        room: &mut Vec<u32>,
+    ) {
+        let depth = self.right.depth();
+        for first in (0..depth).step_by(RUN) {
+            let steps = first..depth.min(first + RUN);
+            for column in (0..cell.columns).step_by(WIDTH) {
+                let panel = (cell.first_column + column) / WIDTH;
+                if let Some(row_of_all @ Start::Row(_)) = start {
+                    let used = WIDTH.min(cell.columns - column);
+                    for row in 0..cell.rows {
+                        row_of_all.put(panel * WIDTH, cell.line(row, column, used));
+                    }
+                }
+                let left = cell.first_row * self.stride + first / 2 * self.pieces.count();
+                let factors = Factors {
+                    pieces: self.pieces,
+                    left: &self.left[left..],
+                    stride: self.stride,
+                    lines: self.lines(panel, &steps, room),
+                };
+                let fresh = matches!(start, Some(Start::Zero));
+                tiles::add(cell, column, factors, fresh);
+            }
+            start = None;
+        }
+    }
+
+    /// Some steps of a panel.
+    fn lines<'r>(&self, panel: usize, steps: &Range<usize>, room: &'r mut Vec<u32>) -> &'r [u32]
+    where
+        'a: 'r,
+    {
+        let size = steps.len().div_ceil(2) * WIDTH;
+        match self.right {
+            Right::Plain(panels) => {
+                let at = panel * panels.depth.div_ceil(2) + steps.start / 2;
+                &panels.pairs()[at * WIDTH..][..size]
+            }
+            Right::Transposed(panels) => {
+                turn_panel_of_pairs(panels.pairs(), panels.depth, panel, steps, room);
+                &room[..size]
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// A row of a left factor as `[step][piece][16 pairs]`.
+    fn cut_row(row: &[f32], pieces: usize, out: &mut [u32]) {
+        for (numbers, out) in row.chunks(DEPTH).zip(out.chunks_exact_mut(STEP * pieces)) {
+            let mut rest = [0.0; DEPTH];
+            rest[..numbers.len()].copy_from_slice(numbers);
+            for out in out.chunks_exact_mut(STEP) {
+                for (two, out) in rest.chunks_exact_mut(2).zip(out) {
+                    let (even, odd) = (upper(two[0]), upper(two[1]));
+                    *out = even >> 16 | odd;
+                    two[0] -= f32::from_bits(even);
+                    two[1] -= f32::from_bits(odd);
+                }
+            }
+        }
+    }
+}
