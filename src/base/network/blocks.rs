@@ -1,7 +1,8 @@
 //! Summands of a product on the processor's tiles.
 //!
-//! Where a product is to be one of `f32`, its factors are cut into numbers of bf16 whose sum they are.
+//! Where a product is to be one of `f32`, its left factor is cut into numbers of bf16 whose sum it is.
 
+use std::cell::Cell as Slot;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -20,8 +21,8 @@ const CACHED: usize = 900 << 10;
 
 /// Of how many pieces the left factors of a matrix on tiles are.
 ///
-/// None where it does not go there: the products of a weight that is stored in `f32` are as many as those of its pieces, and
-/// those take longer than vector instructions do.
+/// None where it does not go there: a weight that is stored in `f32` would be cut too, and the six products of pieces that
+/// count take longer than one by vector instructions.
 pub(super) fn pieces(panels: &Panels) -> Option<Pieces> {
     match panels.form {
         Form::F32 => None,
@@ -38,13 +39,30 @@ pub(super) struct Blocks<'a> {
     right: Right<'a>,
 }
 
+thread_local! {
+    /// Room for the next left factor: getting and clearing it anew would take as long as filling it.
+    static SPARE: Slot<Vec<u32>> = const { Slot::new(Vec::new()) };
+}
+/// Pairs that are kept for it at most.
+const SPARE_PAIRS: usize = 8 << 20;
+
+impl Drop for Blocks<'_> {
+    fn drop(&mut self) {
+        if self.left.len() <= SPARE_PAIRS {
+            SPARE.set(std::mem::take(&mut self.left));
+        }
+    }
+}
+
 impl<'a> Blocks<'a> {
     /// The rows of a term from `first` on.
     pub(super) fn of(term: &Term<'a>, first: usize, rows: usize, pieces: Pieces) -> Self {
         let steps = term.right.depth().div_ceil(DEPTH);
         let stride = steps * STEP * pieces.count();
-        let mut left = vec![0; rows * stride];
-        left.par_chunks_mut(stride.max(1))
+        let mut left = SPARE.take();
+        left.resize(left.len().max(rows * stride), 0);
+        left[..rows * stride]
+            .par_chunks_mut(stride.max(1))
             .with_min_len(8)
             .zip(term.left[first * term.stride..].par_chunks(term.stride))
             .for_each(|(out, row)| cut_row(&row[..term.right.depth()], pieces.count(), out));
@@ -113,7 +131,7 @@ impl<'a> Blocks<'a> {
 }
 
 vectorised! {
-    /// A row of a left factor as `[step][piece][16 pairs]`.
+    /// A row of a left factor as `[step][piece][16 pairs]`: all of `out`, zeros at the end included.
     fn cut_row(row: &[f32], pieces: usize, out: &mut [u32]) {
         for (numbers, out) in row.chunks(DEPTH).zip(out.chunks_exact_mut(STEP * pieces)) {
             let mut rest = [0.0; DEPTH];

@@ -416,7 +416,7 @@ fn fill(
                 for (i, sums) in tile.iter_mut().enumerate().take(height) {
                     let sums = &mut sums[..used];
                     match start {
-                        None => sums.copy_from_slice(cell.line(row + i, column, used)),
+                        None => put_line(cell.line(row + i, column, used), sums),
                         Some(start) => start.put(panel * WIDTH, sums),
                     }
                 }
@@ -424,11 +424,18 @@ fn fill(
                     part.add(&mut tile, cell.first_row + row, height, used > WIDTH / 2);
                 }
                 for (i, sums) in tile.iter().enumerate().take(height) {
-                    let line = cell.line(row + i, column, used);
-                    line.copy_from_slice(&sums[..used]);
+                    put_line(&sums[..used], cell.line(row + i, column, used));
                 }
             }
         }
+    }
+}
+
+/// Copies a line of a tile, most often a whole one: that takes no call.
+fn put_line(from: &[f32], to: &mut [f32]) {
+    match (from.first_chunk::<WIDTH>(), to.first_chunk_mut::<WIDTH>()) {
+        (Some(from), Some(to)) => *to = *from,
+        _ => to.copy_from_slice(from),
     }
 }
 
