@@ -334,11 +334,13 @@ vectorised! {
     /// Two lines for each line of pairs, the even step first or the odd one.
     fn spread(pairs: &[u32], odd_first: bool, out: &mut [f32]) {
         for (line, out) in pairs.chunks_exact(WIDTH).zip(out.chunks_exact_mut(2 * WIDTH)) {
-            let (first, second) = out.split_at_mut(WIDTH);
-            let (even, odd) = if odd_first { (second, first) } else { (first, second) };
-            for ((pair, even), odd) in line.iter().zip(even).zip(odd) {
+            let (mut even, mut odd) = ([0.0; WIDTH], [0.0; WIDTH]);
+            for ((pair, even), odd) in line.iter().zip(&mut even).zip(&mut odd) {
                 (*even, *odd) = (low(*pair), high(*pair));
             }
+            let (first, second) = if odd_first { (odd, even) } else { (even, odd) };
+            out[..WIDTH].copy_from_slice(&first);
+            out[WIDTH..].copy_from_slice(&second);
         }
     }
 }
