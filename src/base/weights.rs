@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 
 use super::mapped::Mapped;
-use super::stored::is_float;
+use super::stored::are_mostly_bf16;
 use super::{Checkpoint, CheckpointError};
 
 /// The memory-mapped weights of a checkpoint.
@@ -15,6 +15,7 @@ use super::{Checkpoint, CheckpointError};
 pub struct Weights {
     shards: Vec<Mapped>,
     tensors: BTreeMap<String, Entry>,
+    mostly_bf16: bool,
 }
 
 #[derive(Debug)]
@@ -55,10 +56,13 @@ impl Weights {
         let mut weights = Self {
             shards: Vec::new(),
             tensors: BTreeMap::new(),
+            mostly_bf16: false,
         };
         for path in &checkpoint.shards {
             weights.add(path)?;
         }
+        let stored = weights.tensors.values();
+        weights.mostly_bf16 = are_mostly_bf16(stored.map(|entry| (entry.dtype, &*entry.shape)));
         Ok(weights)
     }
 
@@ -90,12 +94,7 @@ impl Weights {
 
     /// Whether most numbers are stored in bf16, as [`Facts`](crate::base::Facts) count them.
     pub fn are_mostly_bf16(&self) -> bool {
-        let mut counts: BTreeMap<Dtype, usize> = BTreeMap::new();
-        for entry in self.tensors.values().filter(|entry| is_float(entry.dtype)) {
-            *counts.entry(entry.dtype).or_default() += entry.shape.iter().product::<usize>();
-        }
-        let most = counts.into_iter().max_by_key(|(_, count)| *count);
-        most.is_some_and(|(dtype, _)| dtype == Dtype::BF16)
+        self.mostly_bf16
     }
 
     fn entry(&self, name: &str, shape: &[usize]) -> Result<&Entry, CheckpointError> {

@@ -10,8 +10,6 @@ use crate::time::Timestamp;
 
 /// How the instructions are called whose sums run in another order than everybody else's.
 const TILES: &str = "amx";
-/// How safetensors spells the numbers that those multiply.
-const NARROW: &str = "BF16";
 
 /// Clock and meters; the library reads none itself.
 pub struct Machine<'a> {
@@ -52,7 +50,7 @@ impl MachineClass {
     /// The arithmetic that a job gets here and not on every processor: products on tiles have bits of their own. Those of
     /// weights that are held in bf16 go there.
     pub fn arithmetic(&self, job: &Job, base: &Facts, device: Device) -> Option<String> {
-        let narrow = job.compute == Compute::Bf16 || base.dtype == NARROW;
+        let narrow = job.compute == Compute::Bf16 || base.is_bf16();
         (self.cpu == TILES && narrow && device.is_cpu()).then(|| TILES.to_owned())
     }
 }

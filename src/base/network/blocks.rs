@@ -91,12 +91,7 @@ impl<'a> Blocks<'a> {
             let steps = first..depth.min(first + RUN);
             for column in (0..cell.columns).step_by(WIDTH) {
                 let panel = (cell.first_column + column) / WIDTH;
-                if let Some(row_of_all @ Start::Row(_)) = start {
-                    let used = WIDTH.min(cell.columns - column);
-                    for row in 0..cell.rows {
-                        row_of_all.put(panel * WIDTH, cell.line(row, column, used));
-                    }
-                }
+                let fresh = begin(cell, column, start);
                 let left = cell.first_row * self.stride + first / 2 * self.pieces.count();
                 let factors = Factors {
                     pieces: self.pieces,
@@ -104,7 +99,6 @@ impl<'a> Blocks<'a> {
                     stride: self.stride,
                     lines: self.lines(panel, &steps, room),
                 };
-                let fresh = matches!(start, Some(Start::Zero));
                 tiles::add(cell, column, factors, fresh);
             }
             start = None;
@@ -128,6 +122,21 @@ impl<'a> Blocks<'a> {
             }
         }
     }
+}
+
+/// Puts what the sums of a panel's columns begin with; whether that is zero, which is left to the tiles.
+fn begin(cell: &mut Cell<'_>, column: usize, start: Option<Start<'_>>) -> bool {
+    let Some(start) = start else {
+        return false;
+    };
+    if let Start::Zero = start {
+        return true;
+    }
+    let used = WIDTH.min(cell.columns - column);
+    for row in 0..cell.rows {
+        start.put(cell.first_column + column, cell.line(row, column, used));
+    }
+    false
 }
 
 vectorised! {

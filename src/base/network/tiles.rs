@@ -239,26 +239,21 @@ mod amx {
 
     const _: () = assert!(STEP == 16 && WIDTH == 32, "the distances below are theirs");
 
-    /// Loads a step's lines, or a piece of the upper left rows or of the lower ones, so many bytes into the step.
-    macro_rules! load {
-        (upper $at:literal) => {
-            concat!("tileloadd tmm4, [{left} + {row} + ", $at, "]")
-        };
-        (lower $at:literal) => {
-            concat!("tileloadd tmm5, [{lower_left} + {row} + ", $at, "]")
-        };
-        (lines) => {
-            "tileloadd tmm6, [{lines} + {line}]\ntileloadd tmm7, [{lines} + {line} + 64]"
-        };
-    }
-
-    /// Adds the product of the rows that are loaded with the lines that are.
-    macro_rules! multiply {
-        (upper) => {
-            "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7"
-        };
-        (lower) => {
-            "tdpbf16ps tmm2, tmm5, tmm6\ntdpbf16ps tmm3, tmm5, tmm7"
+    /// Adds the product of a piece of both halves of the left rows, so many bytes into its step, with the lines.
+    macro_rules! piece {
+        ($at:literal) => {
+            concat!(
+                "tileloadd tmm4, [{left} + {row} + ",
+                $at,
+                "]\n",
+                "tdpbf16ps tmm0, tmm4, tmm6\n",
+                "tdpbf16ps tmm1, tmm4, tmm7\n",
+                "tileloadd tmm5, [{lower_left} + {row} + ",
+                $at,
+                "]\n",
+                "tdpbf16ps tmm2, tmm5, tmm6\n",
+                "tdpbf16ps tmm3, tmm5, tmm7"
+            )
         };
     }
 
@@ -295,7 +290,7 @@ mod amx {
                 }
             };
             macro_rules! run {
-                ($($step:expr),* $(,)?) => {
+                ($pieces:expr, $($piece:expr),*) => {
                     asm!(
                         "ldtilecfg [{shapes}]",
                         "test {fresh:e}, {fresh:e}",
@@ -311,7 +306,9 @@ mod amx {
                         "tileloadd tmm2, [{lower} + {apart}]",
                         "tileloadd tmm3, [{lower} + {apart} + 64]",
                         "3:",
-                        $($step,)*
+                        "tileloadd tmm6, [{lines} + {line}]",
+                        "tileloadd tmm7, [{lines} + {line} + 64]",
+                        $($piece,)*
                         "add {left}, {left_step}",
                         "add {lower_left}, {left_step}",
                         "add {lines}, {lines_step}",
@@ -333,7 +330,7 @@ mod amx {
                         lines = inout(reg) lines.as_ptr() => _,
                         line = in(reg) 4 * WIDTH,
                         steps = inout(reg) self.steps => _,
-                        left_step = const 4 * STEP * PIECES,
+                        left_step = const 4 * STEP * $pieces.count(),
                         lines_step = const 4 * STEP * WIDTH,
                         out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                         out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
@@ -345,34 +342,8 @@ mod amx {
             // every tile register is given back.
             unsafe {
                 match pieces {
-                    Pieces::One => {
-                        const PIECES: usize = Pieces::One.count();
-                        run!(
-                            load!(lines),
-                            load!(upper 0),
-                            multiply!(upper),
-                            load!(lower 0),
-                            multiply!(lower),
-                        );
-                    }
-                    Pieces::Three => {
-                        const PIECES: usize = Pieces::Three.count();
-                        run!(
-                            load!(lines),
-                            load!(upper 0),
-                            multiply!(upper),
-                            load!(lower 0),
-                            multiply!(lower),
-                            load!(upper 64),
-                            multiply!(upper),
-                            load!(lower 64),
-                            multiply!(lower),
-                            load!(upper 128),
-                            multiply!(upper),
-                            load!(lower 128),
-                            multiply!(lower),
-                        );
-                    }
+                    Pieces::One => run!(Pieces::One, piece!(0)),
+                    Pieces::Three => run!(Pieces::Three, piece!(0), piece!(64), piece!(128)),
                 }
             }
         }

@@ -72,20 +72,44 @@ fn size(config: &Value, spellings: &[&str]) -> Result<u64, String> {
 impl Facts {
     /// Adds what the tensors of all shards say.
     pub(super) fn count(mut self, tensors: &BTreeMap<String, TensorInfo>) -> Result<Self, String> {
-        let mut by_type: BTreeMap<String, u64> = BTreeMap::new();
-        for info in tensors.values().filter(|info| is_float(info.dtype)) {
-            let elements: u64 = info.shape.iter().map(|&side| side as u64).product();
-            *by_type.entry(format!("{:?}", info.dtype)).or_default() += elements;
-        }
+        let by_type = by_type(tensors.values().map(|info| (info.dtype, &*info.shape)));
         self.parameters = by_type.values().sum();
-        let most = by_type.into_iter().max_by_key(|(_, elements)| *elements);
-        self.dtype = most.ok_or("no tensor holds floating-point numbers")?.0;
+        self.dtype = most(by_type).ok_or("no tensor holds floating-point numbers")?;
         Ok(self)
+    }
+
+    /// Whether most weights are stored in bf16.
+    pub fn is_bf16(&self) -> bool {
+        self.dtype == BF16
     }
 }
 
-/// Whether these are numbers of a weight, and no positions or masks.
-pub(in crate::base) fn is_float(dtype: Dtype) -> bool {
+/// How safetensors spells bf16.
+const BF16: &str = "BF16";
+
+/// Whether most floating-point numbers of tensors are stored in bf16, which [`Facts::is_bf16`] tells of a base.
+pub(in crate::base) fn are_mostly_bf16<'a>(
+    tensors: impl Iterator<Item = (Dtype, &'a [usize])>,
+) -> bool {
+    most(by_type(tensors)).is_some_and(|dtype| dtype == BF16)
+}
+
+/// Elements of all floating-point tensors, by how they are stored.
+fn by_type<'a>(tensors: impl Iterator<Item = (Dtype, &'a [usize])>) -> BTreeMap<String, u64> {
+    let mut by_type = BTreeMap::new();
+    for (dtype, shape) in tensors.filter(|(dtype, _)| is_float(*dtype)) {
+        let elements: u64 = shape.iter().map(|&side| side as u64).product();
+        *by_type.entry(format!("{dtype:?}")).or_default() += elements;
+    }
+    by_type
+}
+
+fn most(by_type: BTreeMap<String, u64>) -> Option<String> {
+    let most = by_type.into_iter().max_by_key(|(_, elements)| *elements);
+    most.map(|(dtype, _)| dtype)
+}
+
+fn is_float(dtype: Dtype) -> bool {
     !matches!(
         dtype,
         Dtype::BOOL

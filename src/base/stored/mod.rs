@@ -22,7 +22,7 @@ mod tests;
 
 pub use error::{BaseError, FileFault};
 pub use facts::Facts;
-pub(super) use facts::is_float;
+pub(super) use facts::are_mostly_bf16;
 pub use import::{Imported, import, inspect};
 pub use manifest::{BaseId, BaseManifest};
 pub use open::{BaseReport, open, verify};
