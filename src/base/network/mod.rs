@@ -26,6 +26,7 @@ mod encoder;
 mod error;
 mod generate;
 mod head;
+mod lanes;
 mod layout;
 mod linear;
 mod loss;

@@ -828,8 +828,9 @@ mod tests {
         })
     }
 
-    const SHAPES: [(usize, usize, usize); 8] = [
+    const SHAPES: [(usize, usize, usize); 9] = [
         (1, 1, 1),
+        (1, 70, 1607),
         (13, 33, 7),
         (50, 100, 40),
         (5, 16, 3),

@@ -6,6 +6,7 @@
 //! Intel® 64 and IA-32 Architectures Software Developer's Manual, volume 2, TDPBF16PS; volume 1, chapter 18.
 #![allow(unsafe_code)]
 
+use super::lanes;
 use super::simd::{Cell, WIDTH};
 
 /// Rows that are summed together.
@@ -61,6 +62,14 @@ pub(super) struct Factors<'a> {
 pub(super) fn add(cell: &mut Cell<'_>, column: usize, factors: Factors<'_>, fresh: bool) {
     assert!(available(), "the processor has no tiles");
     let used = WIDTH.min(cell.columns - column);
+    if cell.rows == 1 {
+        let row = cell.line(0, column, used);
+        let mut sums = [0.0; WIDTH];
+        sums[..used].copy_from_slice(row);
+        lanes::add(&mut sums, factors, fresh);
+        row.copy_from_slice(&sums[..used]);
+        return;
+    }
     let mut edge = [[0.0; WIDTH]; ROWS];
     for row in (0..cell.rows).step_by(ROWS) {
         let block = Block {
@@ -161,6 +170,7 @@ mod amx {
     use std::arch::x86_64::__cpuid_count;
 
     use super::{Factors, Pieces, ROWS, STEP, WIDTH};
+    use crate::base::network::simd::{Level, level};
 
     const HALF: usize = ROWS / 2;
 
@@ -204,7 +214,9 @@ mod amx {
 
     pub(super) fn is_there() -> bool {
         const TILES_AND_BF16: u32 = 1 << 24 | 1 << 22;
-        __cpuid_count(0, 0).eax >= 7 && __cpuid_count(7, 0).edx & TILES_AND_BF16 == TILES_AND_BF16
+        level() == Level::Avx512
+            && __cpuid_count(0, 0).eax >= 7
+            && __cpuid_count(7, 0).edx & TILES_AND_BF16 == TILES_AND_BF16
     }
 
     /// Asks Linux for the state of the tile registers, for all threads of the process.
