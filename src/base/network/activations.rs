@@ -5,7 +5,7 @@ use std::f32::consts::FRAC_2_SQRT_PI;
 use rayon::prelude::*;
 
 use super::pointwise::{exp, normal_cdf, tanh};
-use super::simd::vectorised;
+use super::simd::{vectorised, zeros};
 use crate::base::Activation;
 
 /// Elements that one task handles.
@@ -13,7 +13,7 @@ const PIECE: usize = 16 * 1024;
 
 /// `f(x)` of every element.
 pub(super) fn activate(x: &[f32], activation: Activation) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
+    let mut y = zeros(x.len());
     y.par_chunks_mut(PIECE)
         .zip(x.par_chunks(PIECE))
         .for_each(|(y, x)| activate_piece(x, y, activation));
@@ -22,7 +22,7 @@ pub(super) fn activate(x: &[f32], activation: Activation) -> Vec<f32> {
 
 /// `dy · f′(x)`.
 pub(super) fn activate_backward(x: &[f32], dy: &[f32], activation: Activation) -> Vec<f32> {
-    let mut dx = vec![0.0; x.len()];
+    let mut dx = zeros(x.len());
     dx.par_chunks_mut(PIECE)
         .zip(x.par_chunks(PIECE))
         .zip(dy.par_chunks(PIECE))
@@ -32,7 +32,7 @@ pub(super) fn activate_backward(x: &[f32], dy: &[f32], activation: Activation) -
 
 /// `f(a) · b` for rows `a|b` of `2·width` elements.
 pub(super) fn gated(rows: &[f32], width: usize, activation: Activation) -> Vec<f32> {
-    let mut y = vec![0.0; rows.len() / 2];
+    let mut y = zeros(rows.len() / 2);
     y.par_chunks_mut(width)
         .zip(rows.par_chunks(2 * width))
         .for_each(|(y, row)| gated_row(row, y, activation));
@@ -46,7 +46,7 @@ pub(super) fn gated_backward(
     width: usize,
     activation: Activation,
 ) -> Vec<f32> {
-    let mut out = vec![0.0; rows.len()];
+    let mut out = zeros(rows.len());
     out.par_chunks_mut(2 * width)
         .zip(rows.par_chunks(2 * width))
         .zip(dy.par_chunks(width))

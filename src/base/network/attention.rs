@@ -102,7 +102,7 @@ struct Piece {
 /// The context `[tokens × heads·size]`, and the log-sum-exp of each (token, head).
 pub(super) fn forward(qkv: &[f32], shape: &Heads) -> (Vec<f32>, Vec<f32>) {
     let tokens = qkv.len() / shape.width();
-    let mut context = vec![0.0; tokens * shape.context_width()];
+    let mut context = simd::zeros(tokens * shape.context_width());
     let mut sums = vec![0.0; tokens * shape.heads];
     let pieces = shape.pieces(QUERIES);
     let ends: Vec<usize> = pieces
@@ -134,7 +134,7 @@ pub(super) fn backward(
     // Every query head has its own part of the gradients of keys and values at first.
     let width = shape.context_width();
     let tokens = qkv.len() / shape.width();
-    let mut parts = vec![0.0; tokens * 3 * width];
+    let mut parts = simd::zeros(tokens * 3 * width);
     let pieces = shape.pieces(usize::MAX);
     let ends: Vec<usize> = pieces
         .iter()
@@ -180,7 +180,7 @@ fn by_head(cells: Vec<Cell<'_>>, heads: usize) -> Vec<[Cell<'_>; 3]> {
 fn fold(parts: &[f32], shape: &Heads) -> Vec<f32> {
     let (size, group) = (shape.size, shape.heads / shape.kv_heads);
     let queries = shape.context_width();
-    let mut out = vec![0.0; parts.len() / (3 * queries) * shape.width()];
+    let mut out = simd::zeros(parts.len() / (3 * queries) * shape.width());
     out.par_chunks_mut(shape.width())
         .with_min_len(16)
         .zip(parts.par_chunks(3 * queries))

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::panels::{Form, Panels, upper};
 use super::product::{Right, Start, Term, turn_panel_of_pairs};
-use super::simd::{Cell, WIDTH, vectorised};
+use super::simd::{Cell, WIDTH, copy, vectorised};
 use super::tiles::{self, Factors, Pieces, STEP};
 
 /// Numbers of the inner index that a step takes.
@@ -144,7 +144,7 @@ vectorised! {
     fn cut_row(row: &[f32], pieces: usize, out: &mut [u32]) {
         for (numbers, out) in row.chunks(DEPTH).zip(out.chunks_exact_mut(STEP * pieces)) {
             let mut rest = [0.0; DEPTH];
-            rest[..numbers.len()].copy_from_slice(numbers);
+            copy(numbers, &mut rest[..numbers.len()]);
             for out in out.chunks_exact_mut(STEP) {
                 for (two, out) in rest.chunks_exact_mut(2).zip(out) {
                     let (even, odd) = (upper(two[0]), upper(two[1]));

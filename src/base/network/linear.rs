@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::dropout::Mask;
 use super::panels::{Form, Panels};
-use super::product::{Columns, Right, Start, Term, product, product_into, transposed_product};
+use super::product::{Columns, Right, Start, Term, add_product, product, transposed_product};
 use crate::base::Precision;
 
 /// A frozen layer `x·Wᵀ + b`.
@@ -87,9 +87,10 @@ impl Linear {
         product(rows, self.outputs, self.start(), &[self.term(x)])
     }
 
-    /// [`forward`](Self::forward) into a matrix that is there already.
-    pub(super) fn forward_into(&self, x: &[f32], out: &mut [f32]) {
-        product_into(out, self.outputs, self.start(), &[self.term(x)]);
+    /// Adds the rows of [`forward`](Self::forward) to a matrix.
+    pub(super) fn add_forward(&self, x: &[f32], out: &mut Vec<f32>) {
+        let rows = x.len() / self.inputs;
+        add_product(out, rows, self.outputs, self.start(), &[self.term(x)]);
     }
 
     /// The gradient with respect to `x`.

@@ -113,19 +113,21 @@ fn each_chunk(
     let rows: Vec<usize> = (0..targets.len())
         .filter(|row| targets[*row] != NONE)
         .collect();
-    let mut logits = vec![0.0; CHUNK.min(rows.len()) * head.outputs + 4];
+    let mut logits = Vec::with_capacity(CHUNK.min(rows.len()) * head.outputs + 4);
     for rows in rows.chunks(CHUNK) {
         let x: Vec<f32> = rows
             .iter()
             .flat_map(|row| &x[row * inputs..][..inputs])
             .copied()
             .collect();
-        head.forward_into(&x, &mut logits[..rows.len() * head.outputs]);
+        logits.clear();
+        head.add_forward(&x, &mut logits);
+        logits.extend([0.0; 4]);
         each(Chunk {
             rows,
             targets: rows.iter().map(|row| targets[*row]).collect(),
             x,
-            logits: &mut logits[..rows.len() * head.outputs + 4],
+            logits: &mut logits,
             softcap,
             sums: Vec::new(),
         });

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::pointwise::lanes;
-use super::simd::vectorised;
+use super::simd::{vectorised, zeros};
 
 /// Elements that one task handles.
 const PIECE: usize = 16 * 1024;
@@ -12,7 +12,7 @@ const PIECE: usize = 16 * 1024;
 pub(super) fn rms_norm(x: &[f32], gain: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
     let width = gain.len();
     let rows = (PIECE / width).max(1);
-    let mut y = vec![0.0; x.len()];
+    let mut y = zeros(x.len());
     let mut inverse = vec![0.0; x.len() / width];
     y.par_chunks_mut(rows * width)
         .zip(inverse.par_chunks_mut(rows))
@@ -38,7 +38,7 @@ vectorised! {
 pub(super) fn rms_norm_backward(dy: &[f32], x: &[f32], inverse: &[f32], gain: &[f32]) -> Vec<f32> {
     let width = gain.len();
     let rows = (PIECE / width).max(1);
-    let mut dx = vec![0.0; x.len()];
+    let mut dx = zeros(x.len());
     dx.par_chunks_mut(rows * width)
         .zip(dy.par_chunks(rows * width))
         .zip(x.par_chunks(rows * width))

@@ -6,7 +6,7 @@ use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 
 use rayon::prelude::*;
 
-use super::simd::vectorised;
+use super::simd::{vectorised, zeros};
 
 /// Elements that one task of an element-wise kernel handles.
 const PIECE: usize = 16 * 1024;
@@ -84,7 +84,7 @@ pub(super) fn normal_cdf(x: f32) -> f32 {
 
 /// `x·Φ(x)`, the exact GELU.
 pub(super) fn gelu(x: &[f32]) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
+    let mut y = zeros(x.len());
     y.par_chunks_mut(PIECE)
         .zip(x.par_chunks(PIECE))
         .for_each(|(y, x)| gelu_piece(x, y));
@@ -101,7 +101,7 @@ vectorised! {
 
 /// `dy · (Φ(x) + x·φ(x))`.
 pub(super) fn gelu_backward(x: &[f32], dy: &[f32]) -> Vec<f32> {
-    let mut dx = vec![0.0; x.len()];
+    let mut dx = zeros(x.len());
     dx.par_chunks_mut(PIECE)
         .zip(x.par_chunks(PIECE))
         .zip(dy.par_chunks(PIECE))
@@ -139,8 +139,8 @@ pub(super) fn add_norm(
 ) -> (Vec<f32>, Normalised) {
     let width = gain.len();
     let rows = (PIECE / width).max(1);
-    let mut y = vec![0.0; x.len()];
-    let mut unit = vec![0.0; x.len()];
+    let mut y = zeros(x.len());
+    let mut unit = zeros(x.len());
     let mut inverse = vec![0.0; x.len() / width];
     y.par_chunks_mut(rows * width)
         .zip(unit.par_chunks_mut(rows * width))
@@ -193,7 +193,7 @@ vectorised! {
 pub(super) fn add_norm_backward(dy: &[f32], saved: &Normalised, gain: &[f32]) -> Vec<f32> {
     let width = gain.len();
     let rows = (PIECE / width).max(1);
-    let mut dx = vec![0.0; dy.len()];
+    let mut dx = zeros(dy.len());
     dx.par_chunks_mut(rows * width)
         .zip(dy.par_chunks(rows * width))
         .zip(saved.unit.par_chunks(rows * width))

@@ -82,22 +82,26 @@ pub(super) fn product(
     start: Start<'_>,
     terms: &[Term<'_>],
 ) -> Vec<f32> {
-    let mut out = vec![0.0; rows * columns];
-    product_into(&mut out, columns, start, terms);
+    let mut out = Vec::with_capacity(rows * columns);
+    add_product(&mut out, rows, columns, start, terms);
     out
 }
 
-/// [`product`] into a matrix that is there already; what it held is lost.
-pub(super) fn product_into(out: &mut [f32], columns: usize, start: Start<'_>, terms: &[Term<'_>]) {
-    for (band, out) in out.chunks_mut((BAND * columns).max(1)).enumerate() {
-        let rows = out.len() / columns;
-        let summands = Summands::of(terms, band * BAND, rows);
-        let (high, wide) = summands.cell_size(rows, columns);
-        simd::cells(out, columns, high, wide)
-            .into_par_iter()
-            .for_each_init(Rooms::default, |rooms, cell| {
-                summands.fill(cell, start, rooms);
-            });
+/// Adds the rows of a [`product`] to a matrix.
+pub(super) fn add_product(
+    out: &mut Vec<f32>,
+    rows: usize,
+    columns: usize,
+    start: Start<'_>,
+    terms: &[Term<'_>],
+) {
+    for first in (0..rows).step_by(BAND) {
+        let rows = BAND.min(rows - first);
+        let summands = Summands::of(terms, first, rows);
+        let size = summands.cell_size(rows, columns);
+        simd::add_rows(out, (rows, columns), size, Rooms::default, |rooms, cell| {
+            summands.fill(cell, start, rooms);
+        });
     }
 }
 
@@ -375,19 +379,7 @@ pub(super) fn turn_panel_of_pairs(
     let used = HALF.min(half - panel * HALF);
     for (block, out) in out.chunks_exact_mut(HALF * WIDTH).enumerate() {
         let at = (steps.start / WIDTH + block) * half + panel * HALF;
-        turn_pairs(&pairs[at * WIDTH..][..used * WIDTH], out);
-    }
-}
-
-vectorised! {
-    /// A block of pairs of bf16 numbers, transposed: what lay in one pair lies in one line, and the other way round.
-    fn turn_pairs(block: &[u32], out: &mut [u32]) {
-        for (i, line) in block.chunks_exact(WIDTH).enumerate() {
-            for (j, two) in line.chunks_exact(2).enumerate() {
-                out[j * WIDTH + 2 * i] = two[0] & 0xffff | two[1] << 16;
-                out[j * WIDTH + 2 * i + 1] = two[0] >> 16 | two[1] & 0xffff_0000;
-            }
-        }
+        simd::turn_pairs(&pairs[at * WIDTH..][..used * WIDTH], out);
     }
 }
 
@@ -418,7 +410,7 @@ fn fill(
                 for (i, sums) in tile.iter_mut().enumerate().take(height) {
                     let sums = &mut sums[..used];
                     match start {
-                        None => put_line(cell.line(row + i, column, used), sums),
+                        None => simd::copy(cell.line(row + i, column, used), sums),
                         Some(start) => start.put(panel * WIDTH, sums),
                     }
                 }
@@ -426,18 +418,10 @@ fn fill(
                     part.add(&mut tile, cell.first_row + row, height, used > WIDTH / 2);
                 }
                 for (i, sums) in tile.iter().enumerate().take(height) {
-                    put_line(&sums[..used], cell.line(row + i, column, used));
+                    simd::copy(&sums[..used], cell.line(row + i, column, used));
                 }
             }
         }
-    }
-}
-
-/// Copies a line of a tile, most often a whole one: that takes no call.
-fn put_line(from: &[f32], to: &mut [f32]) {
-    match (from.first_chunk::<WIDTH>(), to.first_chunk_mut::<WIDTH>()) {
-        (Some(from), Some(to)) => *to = *from,
-        _ => to.copy_from_slice(from),
     }
 }
 
@@ -806,10 +790,11 @@ mod tests {
             Way::Tiles(pieces) => summands.blocks.push(Blocks::of(&term, 0, rows, pieces)),
             _ => summands.factors.push(term.factor(0, rows, way)),
         }
-        let mut out = vec![f32::NAN; rows * columns];
-        for cell in simd::cells(&mut out, columns, 12, columns) {
-            summands.fill(cell, Start::Zero, &mut Rooms::default());
-        }
+        let mut out = Vec::new();
+        let size = ((rows, columns), (12, columns));
+        simd::add_rows(&mut out, size.0, size.1, Rooms::default, |rooms, cell| {
+            summands.fill(cell, Start::Zero, rooms);
+        });
         out
     }
 

@@ -5,6 +5,10 @@
 //! [`tile_portable`] is the scalar reference; a test holds the others to it bit by bit.
 #![allow(unsafe_code)]
 
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
 /// Columns of a tile.
 pub(super) const WIDTH: usize = 32;
 /// Rows of a tile.
@@ -444,16 +448,30 @@ impl PairProduct {
     }
 }
 
-/// Copies a line that is often as short as a tile's, without a call for each sixteen elements.
+/// `count` zeros that all threads put there: for one alone it takes as long as they need to compute on them.
+pub(super) fn zeros(count: usize) -> Vec<f32> {
+    const PIECE: usize = 64 * 1024;
+    let mut room: Vec<f32> = Vec::with_capacity(count);
+    room.spare_capacity_mut()[..count]
+        .par_chunks_mut(PIECE)
+        .for_each(|piece| piece.fill(MaybeUninit::new(0.0)));
+    // SAFETY: the first `count` have been written.
+    unsafe { room.set_len(count) }
+    room
+}
+
+/// Copies a line that is often as short as a tile's, without a call for each eight elements.
 #[inline(always)]
 pub(super) fn copy(from: &[f32], to: &mut [f32]) {
     assert_eq!(from.len(), to.len());
-    let (whole, rest) = from.as_chunks::<16>();
-    let (whole_to, rest_to) = to.as_chunks_mut::<16>();
+    let (whole, rest) = from.as_chunks::<8>();
+    let (whole_to, rest_to) = to.as_chunks_mut::<8>();
     for (from, to) in whole.iter().zip(whole_to) {
         *to = *from;
     }
-    rest_to.copy_from_slice(rest);
+    if !rest.is_empty() {
+        rest_to.copy_from_slice(rest);
+    }
 }
 
 /// `out[k · 32 + lane] = rows[lane · stride + k]`, zero from lane `used` on: rows become the columns of a panel.
@@ -492,6 +510,66 @@ pub(super) fn transpose(rows: &[f32], stride: usize, used: usize, out: &mut [f32
             slots.zip(row).for_each(|(slot, value)| *slot = *value);
         } else {
             slots.for_each(|slot| *slot = 0.0);
+        }
+    }
+}
+
+/// A block of at most sixteen lines of pairs of bf16 numbers, transposed: what lay in one pair lies in one line, and the
+/// other way round. The block is sixteen lines to `out`, those that it lacks zero.
+pub(super) fn turn_pairs(block: &[u32], out: &mut [u32]) {
+    const LINES: usize = WIDTH / 2;
+    assert!(block.len() <= LINES * WIDTH && out.len() == LINES * WIDTH);
+    #[cfg(target_arch = "x86_64")]
+    if level() == Level::Avx512 && block.len() == out.len() {
+        // SAFETY: the instructions are there, and both are of sixteen lines.
+        return unsafe { turn_pairs_avx512(block.as_ptr().cast(), out.as_mut_ptr().cast()) };
+    }
+    for i in 0..LINES {
+        for j in 0..LINES {
+            let at = i * WIDTH + 2 * j;
+            let two = block.get(at..at + 2).unwrap_or(&[0, 0]);
+            out[j * WIDTH + 2 * i] = two[0] & 0xffff | two[1] << 16;
+            out[j * WIDTH + 2 * i + 1] = two[0] >> 16 | two[1] & 0xffff_0000;
+        }
+    }
+}
+
+/// [`turn_pairs`] of sixteen lines, each of them sixteen times two pairs.
+///
+/// Safety: AVX-512 is there, sixteen lines of sixteen can be read and written.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn turn_pairs_avx512(block: *const u64, out: *mut u64) {
+    use std::arch::x86_64::{
+        __m512i, _mm512_loadu_si512, _mm512_set4_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8,
+        _mm512_shuffle_i64x2, _mm512_storeu_si512, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
+    };
+    const LINES: usize = WIDTH / 2;
+    // The two numbers in the middle of two pairs change places.
+    let swap = _mm512_set4_epi32(0x0f0e_0b0a, 0x0d0c_0908, 0x0706_0302, 0x0504_0100);
+    for (i, j) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+        let mut a: [__m512i; 8] = std::array::from_fn(|k| {
+            // SAFETY: eight of a line.
+            let two_pairs = unsafe { _mm512_loadu_si512(block.add((i + k) * LINES + j).cast()) };
+            _mm512_shuffle_epi8(two_pairs, swap)
+        });
+        let mut b = [_mm512_setzero_si512(); 8];
+        for k in (0..8).step_by(2) {
+            b[k] = _mm512_unpacklo_epi64(a[k], a[k + 1]);
+            b[k + 1] = _mm512_unpackhi_epi64(a[k], a[k + 1]);
+        }
+        // Every other quarter of four lines, then of all eight.
+        for k in [0, 1, 4, 5] {
+            a[k] = _mm512_shuffle_i64x2::<0x88>(b[k], b[k + 2]);
+            a[k + 2] = _mm512_shuffle_i64x2::<0xdd>(b[k], b[k + 2]);
+        }
+        for k in 0..4 {
+            b[k] = _mm512_shuffle_i64x2::<0x88>(a[k], a[k + 4]);
+            b[k + 4] = _mm512_shuffle_i64x2::<0xdd>(a[k], a[k + 4]);
+        }
+        for (k, line) in b.into_iter().enumerate() {
+            // SAFETY: eight of a line.
+            unsafe { _mm512_storeu_si512(out.add((j + k) * LINES + i).cast(), line) }
         }
     }
 }
@@ -571,15 +649,29 @@ pub(super) struct Cell<'a> {
 // SAFETY: a cell is the only way to its elements while it lives, as a `&mut [f32]` would be.
 unsafe impl Send for Cell<'_> {}
 
-/// Cuts a row-major matrix into cells of `high` rows and `wide` columns, smaller ones at the ends.
-pub(super) fn cells(matrix: &mut [f32], columns: usize, high: usize, wide: usize) -> Vec<Cell<'_>> {
-    assert!(columns > 0 && high > 0);
-    let rows = matrix.len() / columns;
-    let ends: Vec<usize> = (0..rows)
-        .step_by(high)
-        .map(|row| rows.min(row + high))
+/// Adds rows to a row-major matrix. Tasks fill them in cells of `high` rows and `wide` columns, smaller ones at the ends,
+/// which hold zeros at first: each task puts those of its own cell, so that they are in its core's cache.
+pub(super) fn add_rows<R>(
+    matrix: &mut Vec<f32>,
+    (rows, columns): (usize, usize),
+    (high, wide): (usize, usize),
+    room: impl Fn() -> R + Send + Sync,
+    fill: impl Fn(&mut R, Cell<'_>) + Send + Sync,
+) {
+    let ends: Vec<usize> = (1..=rows.div_ceil(high))
+        .map(|band| rows.min(band * high))
         .collect();
-    cells_between(matrix, columns, &ends, wide)
+    let (before, count) = (matrix.len(), rows * columns);
+    matrix.reserve(count);
+    let new = &mut matrix.spare_capacity_mut()[..count];
+    cut(new.as_mut_ptr().cast(), columns, &ends, wide)
+        .into_par_iter()
+        .for_each_init(room, |room, mut cell| {
+            cell.clear();
+            fill(room, cell);
+        });
+    // SAFETY: the cells cover the new rows, and all of them have been cleared.
+    unsafe { matrix.set_len(before + count) }
 }
 
 /// Cuts a row-major matrix into cells of `wide` columns, a smaller one at the end, whose rows end at `ends`; the last of
@@ -590,9 +682,14 @@ pub(super) fn cells_between<'a>(
     ends: &[usize],
     wide: usize,
 ) -> Vec<Cell<'a>> {
-    assert!(columns > 0 && wide > 0 && matrix.len().is_multiple_of(columns));
-    assert!(ends.is_sorted() && ends.last().is_none_or(|end| *end == matrix.len() / columns));
-    let data = matrix.as_mut_ptr();
+    assert!(columns > 0 && matrix.len().is_multiple_of(columns));
+    assert!(ends.last().is_none_or(|end| *end == matrix.len() / columns));
+    cut(matrix.as_mut_ptr(), columns, ends, wide)
+}
+
+/// [`cells_between`] of a matrix that begins at `data`, which nobody else reads or writes while a cell lives.
+fn cut<'a>(data: *mut f32, columns: usize, ends: &[usize], wide: usize) -> Vec<Cell<'a>> {
+    assert!(wide > 0 && ends.is_sorted());
     let starts = std::iter::once(0).chain(ends.iter().copied());
     let bands = starts.zip(ends).filter(|(start, end)| start < *end);
     let each = bands.flat_map(|band| (0..columns).step_by(wide).map(move |column| (band, column)));
@@ -609,6 +706,15 @@ pub(super) fn cells_between<'a>(
 }
 
 impl Cell<'_> {
+    /// Makes every element zero, whether there was one or not.
+    fn clear(&mut self) {
+        for row in 0..self.rows {
+            let at = (self.first_row + row) * self.stride + self.first_column;
+            // SAFETY: the row of the cell, which is nobody else's.
+            unsafe { self.data.add(at).write_bytes(0, self.columns) }
+        }
+    }
+
     /// `count` elements of row `row` from `column` on, both counted from the cell's corner.
     pub(super) fn line(&mut self, row: usize, column: usize, count: usize) -> &mut [f32] {
         assert!(row < self.rows && column + count <= self.columns);
@@ -799,7 +905,7 @@ mod tests {
     fn cells_cover_a_matrix_once() {
         let (rows, columns) = (7, 10);
         let mut matrix = vec![0.0; rows * columns];
-        let mut all = cells(&mut matrix, columns, 3, 4);
+        let mut all = cells_between(&mut matrix, columns, &[3, 6, 7], 4);
         assert_eq!(all.len(), 9);
         for (number, cell) in all.iter_mut().enumerate() {
             for row in 0..cell.rows {
@@ -814,9 +920,70 @@ mod tests {
     }
 
     #[test]
+    fn added_rows_are_zero_before_they_are_filled() {
+        // Room that held something before.
+        let mut matrix = vec![f32::NAN; 100];
+        matrix.clear();
+        matrix.push(7.0);
+        let number = std::sync::atomic::AtomicUsize::new(0);
+        for rows in [0, 5, 7] {
+            add_rows(
+                &mut matrix,
+                (rows, 6),
+                (3, 4),
+                || (),
+                |(), mut cell| {
+                    number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    for row in 0..cell.rows {
+                        let (at, whole) = (cell.first_row + row, cell.columns);
+                        cell.line(row, 0, whole)
+                            .iter_mut()
+                            .for_each(|v| *v += at as f32);
+                    }
+                },
+            );
+        }
+        assert_eq!(number.into_inner(), 2 * 2 + 3 * 2);
+        let rows = (0..5).chain(0..7).flat_map(|row| [row as f32; 6]);
+        assert_eq!(
+            matrix,
+            std::iter::once(7.0).chain(rows).collect::<Vec<f32>>()
+        );
+    }
+
+    #[test]
+    fn zeros_are_zero() {
+        for count in [0, 1, 64 * 1024, 200_001] {
+            drop(vec![f32::NAN; count]);
+            assert_eq!(zeros(count), vec![0.0; count]);
+        }
+    }
+
+    #[test]
+    fn turned_pairs_are_the_transpose() {
+        let number = |line: usize, column: usize| (line * 100 + column) as u32;
+        for lines in [0, 1, 15, 16] {
+            let pairs = (0..lines * WIDTH).map(|at| {
+                let (line, column) = (at / WIDTH, at % WIDTH);
+                number(2 * line, column) | number(2 * line + 1, column) << 16
+            });
+            let mut out = [u32::MAX; 16 * WIDTH];
+            turn_pairs(&pairs.collect::<Vec<u32>>(), &mut out);
+            for (at, pair) in out.iter().enumerate() {
+                let (column, line) = (at / WIDTH * 2, at % WIDTH);
+                let want = match line < 2 * lines {
+                    true => number(line, column) | number(line, column + 1) << 16,
+                    false => 0,
+                };
+                assert_eq!(*pair, want, "{lines} {at}");
+            }
+        }
+    }
+
+    #[test]
     #[should_panic(expected = "assertion failed")]
     fn a_line_ends_with_its_cell() {
-        cells(&mut [0.0; 8], 4, 1, 2)[0].line(0, 1, 2);
+        cells_between(&mut [0.0; 8], 4, &[1, 2], 2)[0].line(0, 1, 2);
     }
 
     #[test]
