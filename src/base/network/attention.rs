@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::pointwise::{exp, lanes, largest, tanh};
-use super::simd::{self, Cell, Left, ROWS, Tile, WIDTH, vectorised};
+use super::simd::{self, Cell, Left, ROWS, Sums, Tile, WIDTH, vectorised};
 
 /// Where the sequences of a packed batch begin and end, how many heads look at them, and what each token sees.
 #[derive(Debug, Clone)]
@@ -363,8 +363,7 @@ impl<'a> Head<'a> {
                 let wide = seen.end - panel * WIDTH > WIDTH / 2;
                 let lines = keys.panel(panel);
                 simd::multiply_add(
-                    &mut tile,
-                    height,
+                    Sums::of(&mut tile[..height]),
                     wide,
                     left.rows(query),
                     lines,
@@ -398,8 +397,7 @@ impl<'a> Head<'a> {
                 let used = WIDTH.min(self.shape.size - column);
                 let right = lines.from(seen.start, column);
                 simd::multiply_add(
-                    &mut tile,
-                    height,
+                    Sums::of(&mut tile[..height]),
                     used > WIDTH / 2,
                     left,
                     right,
@@ -435,8 +433,7 @@ impl<'a> Head<'a> {
                 let column = panel * WIDTH;
                 let wide = self.shape.size - column > WIDTH / 2;
                 simd::multiply_add(
-                    sums,
-                    height,
+                    Sums::of(&mut sums[..height]),
                     wide,
                     left,
                     lines.from(start, column),

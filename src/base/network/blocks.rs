@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::panels::{Form, Panels, upper};
-use super::product::{Right, Start, Term, turn_panel_of_pairs};
+use super::product::{Right, Term, turn_panel_of_pairs};
 use super::simd::{Cell, WIDTH, copy, vectorised};
 use super::tiles::{self, Factors, Pieces, STEP};
 
@@ -79,19 +79,13 @@ impl<'a> Blocks<'a> {
         CACHED / (2 * self.pieces.count() * self.right.depth().clamp(1, RUN))
     }
 
-    /// Adds the term to a cell, whose sums begin with `start` where there is one, else with what it holds.
-    pub(super) fn add(
-        &self,
-        cell: &mut Cell<'_>,
-        mut start: Option<Start<'_>>,
-        room: &mut Vec<u32>,
-    ) {
+    /// Adds the term to a cell, which holds zeros where it is `fresh`.
+    pub(super) fn add(&self, cell: &mut Cell<'_>, mut fresh: bool, room: &mut Vec<u32>) {
         let depth = self.right.depth();
         for first in (0..depth).step_by(RUN) {
             let steps = first..depth.min(first + RUN);
             for column in (0..cell.columns).step_by(WIDTH) {
                 let panel = (cell.first_column + column) / WIDTH;
-                let fresh = begin(cell, column, start);
                 let left = cell.first_row * self.stride + first / 2 * self.pieces.count();
                 let factors = Factors {
                     pieces: self.pieces,
@@ -101,7 +95,7 @@ impl<'a> Blocks<'a> {
                 };
                 tiles::add(cell, column, factors, fresh);
             }
-            start = None;
+            fresh = false;
         }
     }
 
@@ -122,21 +116,6 @@ impl<'a> Blocks<'a> {
             }
         }
     }
-}
-
-/// Puts what the sums of a panel's columns begin with; whether that is zero, which is left to the tiles.
-fn begin(cell: &mut Cell<'_>, column: usize, start: Option<Start<'_>>) -> bool {
-    let Some(start) = start else {
-        return false;
-    };
-    if let Start::Zero = start {
-        return true;
-    }
-    let used = WIDTH.min(cell.columns - column);
-    for row in 0..cell.rows {
-        start.put(cell.first_column + column, cell.line(row, column, used));
-    }
-    false
 }
 
 vectorised! {

@@ -8,14 +8,14 @@ use rayon::prelude::*;
 
 use super::linear::Linear;
 use super::pointwise::{exp, largest, tanh};
-use super::product::{Right, Start, Term, add_transposed, product};
-use super::simd::{ROWS, vectorised};
+use super::product::{Right, Start, Term, UNIT, add_transposed, product};
+use super::simd::vectorised;
 
 /// The target of a row that has none: its loss is zero.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// Rows whose logits exist together.
-const CHUNK: usize = 11 * ROWS;
+const CHUNK: usize = UNIT;
 
 /// The losses of some rows, and where they lead.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use super::blocks::{self, Blocks};
 use super::panels::{Form, Numbers, Panels, high, low, pair};
-use super::simd::{self, Left, ROWS, Tile, WIDTH, vectorised};
+use super::simd::{self, Left, ROWS, Sums, Tile, WIDTH, vectorised};
 use super::tiles;
 
 /// One summand `left · right` of a product.
@@ -60,16 +60,6 @@ pub(super) enum Start<'a> {
     Row(&'a [f32]),
 }
 
-impl Start<'_> {
-    /// Writes what the sums of the columns from `first` on begin with.
-    pub(super) fn put(self, first: usize, sums: &mut [f32]) {
-        match self {
-            Self::Zero => sums.fill(0.0),
-            Self::Row(values) => sums.copy_from_slice(&values[first..][..sums.len()]),
-        }
-    }
-}
-
 /// Rows that are worked on together: their left factor stays in the cache while the panels pass by.
 const BAND: usize = 48 * ROWS;
 /// Steps that are worked on together: a panel of so many stays in the cache. A multiple of 32.
@@ -106,7 +96,7 @@ pub(super) fn add_product(
 }
 
 /// Rows of whole tiles of either kind.
-const UNIT: usize = 96;
+pub(super) const UNIT: usize = 96;
 const _: () = assert!(
     UNIT.is_multiple_of(ROWS) && UNIT.is_multiple_of(tiles::ROWS) && BAND.is_multiple_of(UNIT)
 );
@@ -166,13 +156,19 @@ impl<'a> Summands<'a> {
         (high * unit, wide * WIDTH)
     }
 
-    /// Sums all of them into a cell, those on tiles first.
+    /// Sums all of them into a cell of zeros, those on tiles first.
     fn fill(&self, mut cell: simd::Cell<'_>, start: Start<'_>, rooms: &mut Rooms) {
-        let mut start = Some(start);
-        for blocks in &self.blocks {
-            blocks.add(&mut cell, start.take(), &mut rooms.pairs);
+        if let Start::Row(values) = start {
+            for row in 0..cell.rows {
+                let (first, count) = (cell.first_column, cell.columns);
+                simd::copy(&values[first..first + count], cell.line(row, 0, count));
+            }
         }
-        fill(cell, start, &self.factors, &mut rooms.factors);
+        let mut zero = matches!(start, Start::Zero);
+        for blocks in &self.blocks {
+            blocks.add(&mut cell, std::mem::take(&mut zero), &mut rooms.pairs);
+        }
+        add(cell, &self.factors, &mut rooms.factors);
     }
 }
 
@@ -383,23 +379,14 @@ pub(super) fn turn_panel_of_pairs(
     }
 }
 
-/// Sums all factors into a cell that begins with `start`, or with what it holds. `rooms` is working space.
-fn fill(
-    mut cell: simd::Cell<'_>,
-    start: Option<Start<'_>>,
-    factors: &[Factor<'_>],
-    rooms: &mut Vec<Room>,
-) {
+/// Adds all factors to a cell. `rooms` is working space.
+fn add(mut cell: simd::Cell<'_>, factors: &[Factor<'_>], rooms: &mut Vec<Room>) {
     rooms.resize_with(factors.len(), Room::default);
-    let mut tile: Tile = [[0.0; WIDTH]; ROWS];
+    let mut edge: Tile = [[0.0; WIDTH]; ROWS];
     for column in (0..cell.columns).step_by(WIDTH) {
         let used = WIDTH.min(cell.columns - column);
         let panel = (cell.first_column + column) / WIDTH;
-        for (pass, steps) in passes(factors, panel).into_iter().enumerate() {
-            let start = start.filter(|_| pass == 0);
-            if start.is_none() && steps.is_empty() {
-                continue;
-            }
+        for steps in passes(factors, panel) {
             let parts: Vec<Part<'_>> = steps
                 .iter()
                 .zip(rooms.iter_mut())
@@ -407,17 +394,21 @@ fn fill(
                 .collect();
             for row in (0..cell.rows).step_by(ROWS) {
                 let height = ROWS.min(cell.rows - row);
-                for (i, sums) in tile.iter_mut().enumerate().take(height) {
-                    let sums = &mut sums[..used];
-                    match start {
-                        None => simd::copy(cell.line(row + i, column, used), sums),
-                        Some(start) => start.put(panel * WIDTH, sums),
+                if used == WIDTH {
+                    for part in &parts {
+                        let first = cell.first_row + row;
+                        part.add(cell.sums(row, column, height), first, true);
                     }
+                    continue;
+                }
+                for (i, sums) in edge.iter_mut().enumerate().take(height) {
+                    simd::copy(cell.line(row + i, column, used), &mut sums[..used]);
                 }
                 for part in &parts {
-                    part.add(&mut tile, cell.first_row + row, height, used > WIDTH / 2);
+                    let sums = Sums::of(&mut edge[..height]);
+                    part.add(sums, cell.first_row + row, used > WIDTH / 2);
                 }
-                for (i, sums) in tile.iter().enumerate().take(height) {
+                for (i, sums) in edge.iter().enumerate().take(height) {
                     simd::copy(&sums[..used], cell.line(row + i, column, used));
                 }
             }
@@ -449,8 +440,8 @@ fn passes<'a>(factors: &'a [Factor<'a>], panel: usize) -> Vec<Vec<(&'a Factor<'a
 }
 
 impl Part<'_> {
-    /// Adds this part to the tile of the rows from `row` on.
-    fn add(&self, tile: &mut Tile, row: usize, height: usize, wide: bool) {
+    /// Adds this part to the sums of the rows from `row` on.
+    fn add(&self, sums: Sums<'_>, row: usize, wide: bool) {
         match *self {
             Part::F32 {
                 left,
@@ -461,7 +452,7 @@ impl Part<'_> {
                     data: &left[row * stride..],
                     stride,
                 };
-                simd::multiply_add(tile, height, wide, left, lines, WIDTH, lines.len() / WIDTH);
+                simd::multiply_add(sums, wide, left, lines, WIDTH, lines.len() / WIDTH);
             }
             Part::Pairs {
                 left,
@@ -470,15 +461,7 @@ impl Part<'_> {
                 ..
             } => {
                 let left = &left[row * stride..];
-                simd::multiply_add_pairs(
-                    tile,
-                    height,
-                    wide,
-                    left,
-                    stride,
-                    lines,
-                    lines.len() / WIDTH,
-                );
+                simd::multiply_add_pairs(sums, wide, left, stride, lines, lines.len() / WIDTH);
             }
         }
     }
@@ -536,8 +519,7 @@ pub(super) fn add_transposed(
                     sums[..used].copy_from_slice(&out[places(i)]);
                 }
                 simd::multiply_add(
-                    &mut tile,
-                    height,
+                    Sums::of(&mut tile[..height]),
                     used > WIDTH / 2,
                     left,
                     lines_of_panel,
@@ -591,8 +573,7 @@ fn strip(left: Columns<'_>, right: Columns<'_>, lines: usize, column: usize) -> 
         };
         let height = ROWS.min(left.count - row);
         simd::multiply_add(
-            &mut tile,
-            height,
+            Sums::of(&mut tile[..height]),
             used > WIDTH / 2,
             columns,
             data,

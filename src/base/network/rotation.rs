@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::simd::vectorised;
+use super::simd::{vectorised, zeros};
 use crate::base::Rope;
 
 /// Which angle each token's queries and keys are turned by.
@@ -101,15 +101,17 @@ impl Rotation {
 /// Turns queries and keys forward, or, for a gradient, back.
 pub(super) fn rotate(rows: &[f32], rotation: &Rotation, back: bool) -> Vec<f32> {
     let sign = if back { -1.0 } else { 1.0 };
-    let mut out = rows.to_vec();
+    let mut out = zeros(rows.len());
     out.par_chunks_mut(rotation.width)
+        .zip(rows.par_chunks(rotation.width))
         .zip(&rotation.lines)
-        .for_each(|(row, line)| {
+        .for_each(|((out, row), line)| {
+            out.copy_from_slice(row);
             let at = line * rotation.pairs;
             let cosines = &rotation.cosines[at..][..rotation.pairs];
             let sines = &rotation.sines[at..][..rotation.pairs];
             turn(
-                &mut row[..rotation.turned * rotation.size],
+                &mut out[..rotation.turned * rotation.size],
                 rotation.size,
                 cosines,
                 sines,

@@ -2,7 +2,7 @@
 //!
 //! Every function here computes the same bits on every instruction set: sums run in one fixed order, one fused
 //! multiply-add after the other, and the vector width only decides how many independent sums run side by side.
-//! [`tile_portable`] is the scalar reference; a test holds the others to it bit by bit.
+//! [`multiply_add_portable`] is the scalar reference; a test holds the others to it bit by bit.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -15,6 +15,32 @@ pub(super) const WIDTH: usize = 32;
 pub(super) const ROWS: usize = 12;
 /// A block of a matrix product while it is being summed.
 pub(super) type Tile = [[f32; WIDTH]; ROWS];
+
+/// Rows of 32 sums each, wherever they lie.
+pub(super) struct Sums<'a> {
+    pub(super) data: *mut f32,
+    /// Elements from one row to the next.
+    pub(super) apart: usize,
+    pub(super) rows: usize,
+    lines: std::marker::PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Sums<'a> {
+    pub(super) fn of(lines: &'a mut [[f32; WIDTH]]) -> Self {
+        Self {
+            data: lines.as_mut_ptr().cast(),
+            apart: WIDTH,
+            rows: lines.len(),
+            lines: std::marker::PhantomData,
+        }
+    }
+
+    fn line(&mut self, row: usize) -> &mut [f32] {
+        assert!(row < self.rows);
+        // SAFETY: each row has 32 elements that are borrowed for as long as `self` is.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.apart), WIDTH) }
+    }
+}
 
 /// An instruction set that the running processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,12 +130,11 @@ pub(super) enum Left<'a> {
     Columns { data: &'a [f32], stride: usize },
 }
 
-/// `tile[i][j] += Σₖ left(i, k) · right[k · stride + j]` for `i < rows` and `j < 32` (`wide`) or `j < 16`.
+/// `sums[i][j] += Σₖ left(i, k) · right[k · stride + j]` for at most 12 rows and `j < 32` (`wide`) or `j < 16`.
 ///
-/// Each element is summed in the order of `k` with fused multiply-adds. Rows from `rows` on are left undefined.
+/// Each element is summed in the order of `k` with fused multiply-adds.
 pub(super) fn multiply_add(
-    tile: &mut Tile,
-    rows: usize,
+    sums: Sums<'_>,
     wide: bool,
     left: Left<'_>,
     right: &[f32],
@@ -119,11 +144,11 @@ pub(super) fn multiply_add(
     if steps == 0 {
         return;
     }
-    check(rows, wide, left, right, stride, steps);
+    check(sums.rows, wide, left, right, stride, steps);
     #[cfg(target_arch = "x86_64")]
     {
         let product = Product {
-            last: rows - 1,
+            last: sums.rows - 1,
             left,
             right: right.as_ptr(),
             stride,
@@ -132,12 +157,12 @@ pub(super) fn multiply_add(
         // SAFETY: `check` established that every element that a kernel of this shape touches lies inside `left` and
         // `right`; `level` found the instructions.
         match level() {
-            Level::Avx512 => return unsafe { product.avx512(tile, wide) },
-            Level::Avx2 => return unsafe { product.avx2(tile, wide) },
+            Level::Avx512 => return unsafe { product.avx512(sums, wide) },
+            Level::Avx2 => return unsafe { product.avx2(sums, wide) },
             Level::Portable => {}
         }
     }
-    tile_portable(tile, rows, wide, left, right, stride, steps);
+    multiply_add_portable(sums, wide, left, right, stride, steps);
 }
 
 /// [`multiply_add`] of pairs of bf16 numbers, two steps each: the odd step in the high half of a pair is added first.
@@ -145,8 +170,7 @@ pub(super) fn multiply_add(
 /// `left` is `[rows × left_stride]` pairs, `right` `[steps × 32]`. Only where [`has_pairs`]; the bits are those of
 /// [`multiply_add`] over the same numbers in the same order, except that the processor takes subnormal numbers for zero.
 pub(super) fn multiply_add_pairs(
-    tile: &mut Tile,
-    rows: usize,
+    sums: Sums<'_>,
     wide: bool,
     left: &[u32],
     left_stride: usize,
@@ -157,29 +181,29 @@ pub(super) fn multiply_add_pairs(
     if steps == 0 {
         return;
     }
-    assert!((1..=ROWS).contains(&rows), "a tile has 1 to 12 rows");
+    assert!((1..=ROWS).contains(&sums.rows), "a tile has 1 to 12 rows");
     assert!(
         right.len() >= steps * WIDTH,
         "the right factor is too short"
     );
     assert!(
-        left.len() >= (rows - 1) * left_stride + steps,
+        left.len() >= (sums.rows - 1) * left_stride + steps,
         "the left factor is too short"
     );
     #[cfg(target_arch = "x86_64")]
     {
         let product = PairProduct {
-            last: rows - 1,
+            last: sums.rows - 1,
             left: left.as_ptr(),
             left_stride,
             right: right.as_ptr(),
             steps,
         };
         // SAFETY: the instructions are there, and the assertions cover every element that a kernel of this shape reads.
-        unsafe { product.avx512(tile, wide) }
+        unsafe { product.avx512(sums, wide) }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (tile, wide);
+    let _ = wide;
 }
 
 /// Panics unless a kernel may read what these arguments make it read.
@@ -200,9 +224,8 @@ fn check(rows: usize, wide: bool, left: Left<'_>, right: &[f32], stride: usize, 
 }
 
 /// The definition of [`multiply_add`], one scalar after the other.
-fn tile_portable(
-    tile: &mut Tile,
-    rows: usize,
+fn multiply_add_portable(
+    mut sums: Sums<'_>,
     wide: bool,
     left: Left<'_>,
     right: &[f32],
@@ -212,12 +235,12 @@ fn tile_portable(
     let width = if wide { WIDTH } else { WIDTH / 2 };
     for k in 0..steps {
         let line = &right[k * stride..][..width];
-        for (i, sums) in tile.iter_mut().enumerate().take(rows) {
+        for i in 0..sums.rows {
             let x = match left {
                 Left::Rows { data, stride } => data[i * stride + k],
                 Left::Columns { data, stride } => data[k * stride + i],
             };
-            for (sum, y) in sums.iter_mut().zip(line) {
+            for (sum, y) in sums.line(i).iter_mut().zip(line) {
                 *sum = x.mul_add(*y, *sum);
             }
         }
@@ -237,35 +260,37 @@ struct Product<'a> {
 impl Product<'_> {
     /// Safety: the features are there and `check` passed.
     #[target_feature(enable = "avx512f")]
-    unsafe fn avx512(&self, tile: &mut Tile, wide: bool) {
+    unsafe fn avx512(&self, sums: Sums<'_>, wide: bool) {
         // SAFETY: passed on; a kernel of M rows reads at most `rows` rounded up to a multiple of four of `Columns`,
         // and clamps to the last row of `Rows`.
         unsafe {
             match (self.last / 4, wide) {
-                (0, true) => self.tile512::<4, true>(tile),
-                (0, false) => self.tile512::<4, false>(tile),
-                (1, true) => self.tile512::<8, true>(tile),
-                (1, false) => self.tile512::<8, false>(tile),
-                (_, true) => self.tile512::<12, true>(tile),
-                (_, false) => self.tile512::<12, false>(tile),
+                (0, true) => self.tile512::<4, true>(sums),
+                (0, false) => self.tile512::<4, false>(sums),
+                (1, true) => self.tile512::<8, true>(sums),
+                (1, false) => self.tile512::<8, false>(sums),
+                (_, true) => self.tile512::<12, true>(sums),
+                (_, false) => self.tile512::<12, false>(sums),
             }
         }
     }
 
     #[target_feature(enable = "avx512f")]
     #[inline]
-    unsafe fn tile512<const M: usize, const WIDE: bool>(&self, tile: &mut Tile) {
+    unsafe fn tile512<const M: usize, const WIDE: bool>(&self, sums: Sums<'_>) {
         use std::arch::x86_64::{
             _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
         };
-        // SAFETY: a tile row has 32 elements; the factors' reads were checked by the caller.
+        // SAFETY: a row of sums has 32 elements, and rows are clamped to the last one; the factors' reads were checked by
+        // the caller.
         unsafe {
             let mut low = [_mm512_setzero_ps(); M];
             let mut high = [_mm512_setzero_ps(); M];
             for i in 0..M {
-                low[i] = _mm512_loadu_ps(tile[i].as_ptr());
+                let sums = sums.data.add(i.min(self.last) * sums.apart);
+                low[i] = _mm512_loadu_ps(sums);
                 if WIDE {
-                    high[i] = _mm512_loadu_ps(tile[i].as_ptr().add(16));
+                    high[i] = _mm512_loadu_ps(sums.add(16));
                 }
             }
             let mut line = self.right;
@@ -298,9 +323,13 @@ impl Product<'_> {
                 }
             }
             for i in 0..M {
-                _mm512_storeu_ps(tile[i].as_mut_ptr(), low[i]);
+                if i > self.last {
+                    break;
+                }
+                let sums = sums.data.add(i * sums.apart);
+                _mm512_storeu_ps(sums, low[i]);
                 if WIDE {
-                    _mm512_storeu_ps(tile[i].as_mut_ptr().add(16), high[i]);
+                    _mm512_storeu_ps(sums.add(16), high[i]);
                 }
             }
         }
@@ -308,13 +337,13 @@ impl Product<'_> {
 
     /// Safety: the features are there and `check` passed.
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn avx2(&self, tile: &mut Tile, wide: bool) {
+    unsafe fn avx2(&self, sums: Sums<'_>, wide: bool) {
         // SAFETY: passed on. Sixteen columns and four rows at a time fit the sixteen registers; each group of four
         // rows starts at or below the last row.
         unsafe {
             for column in (0..if wide { WIDTH } else { WIDTH / 2 }).step_by(16) {
                 for row in (0..=self.last).step_by(4) {
-                    self.tile256(tile, row, column);
+                    self.tile256(&sums, row, column);
                 }
             }
         }
@@ -322,17 +351,18 @@ impl Product<'_> {
 
     #[target_feature(enable = "avx2,fma")]
     #[inline]
-    unsafe fn tile256(&self, tile: &mut Tile, first: usize, column: usize) {
+    unsafe fn tile256(&self, sums: &Sums<'_>, first: usize, column: usize) {
         use std::arch::x86_64::{
             _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
         };
         const M: usize = 4;
-        // SAFETY: `first + 4 ≤ 12` and `column + 16 ≤ 32`; the factors' reads were checked by the caller.
+        // SAFETY: `column + 16 ≤ 32`, and rows are clamped to the last one; the factors' reads were checked by the caller.
         unsafe {
             let mut low = [_mm256_setzero_ps(); M];
             let mut high = [_mm256_setzero_ps(); M];
             for i in 0..M {
-                let sums = tile[first + i].as_ptr().add(column);
+                let row = (first + i).min(self.last);
+                let sums = sums.data.add(row * sums.apart + column);
                 low[i] = _mm256_loadu_ps(sums);
                 high[i] = _mm256_loadu_ps(sums.add(8));
             }
@@ -364,7 +394,10 @@ impl Product<'_> {
                 }
             }
             for i in 0..M {
-                let sums = tile[first + i].as_mut_ptr().add(column);
+                if first + i > self.last {
+                    break;
+                }
+                let sums = sums.data.add((first + i) * sums.apart + column);
                 _mm256_storeu_ps(sums, low[i]);
                 _mm256_storeu_ps(sums.add(8), high[i]);
             }
@@ -385,37 +418,37 @@ struct PairProduct {
 impl PairProduct {
     /// Safety: the features are there and the reads were checked.
     #[target_feature(enable = "avx512f,avx512bf16")]
-    unsafe fn avx512(&self, tile: &mut Tile, wide: bool) {
+    unsafe fn avx512(&self, sums: Sums<'_>, wide: bool) {
         // SAFETY: passed on; rows are clamped to the last one.
         unsafe {
             match (self.last / 4, wide) {
-                (0, true) => self.tile::<4, true>(tile),
-                (0, false) => self.tile::<4, false>(tile),
-                (1, true) => self.tile::<8, true>(tile),
-                (1, false) => self.tile::<8, false>(tile),
-                (_, true) => self.tile::<12, true>(tile),
-                (_, false) => self.tile::<12, false>(tile),
+                (0, true) => self.tile::<4, true>(sums),
+                (0, false) => self.tile::<4, false>(sums),
+                (1, true) => self.tile::<8, true>(sums),
+                (1, false) => self.tile::<8, false>(sums),
+                (_, true) => self.tile::<12, true>(sums),
+                (_, false) => self.tile::<12, false>(sums),
             }
         }
     }
 
     #[target_feature(enable = "avx512f,avx512bf16")]
     #[inline]
-    unsafe fn tile<const M: usize, const WIDE: bool>(&self, tile: &mut Tile) {
+    unsafe fn tile<const M: usize, const WIDE: bool>(&self, sums: Sums<'_>) {
         use std::arch::x86_64::{
             __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512,
             _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps,
         };
-        // SAFETY: a tile row has 32 elements; the factors' reads were checked by the caller; sixteen pairs are
-        // thirty-two bf16 numbers.
+        // SAFETY: as above; sixteen pairs are thirty-two bf16 numbers.
         unsafe {
             let pairs = |bits: __m512i| std::mem::transmute::<__m512i, __m512bh>(bits);
             let mut low = [_mm512_setzero_ps(); M];
             let mut high = [_mm512_setzero_ps(); M];
             for i in 0..M {
-                low[i] = _mm512_loadu_ps(tile[i].as_ptr());
+                let sums = sums.data.add(i.min(self.last) * sums.apart);
+                low[i] = _mm512_loadu_ps(sums);
                 if WIDE {
-                    high[i] = _mm512_loadu_ps(tile[i].as_ptr().add(16));
+                    high[i] = _mm512_loadu_ps(sums.add(16));
                 }
             }
             let row: [*const u32; M] = std::array::from_fn(|i| {
@@ -439,9 +472,13 @@ impl PairProduct {
                 line = line.wrapping_add(WIDTH);
             }
             for i in 0..M {
-                _mm512_storeu_ps(tile[i].as_mut_ptr(), low[i]);
+                if i > self.last {
+                    break;
+                }
+                let sums = sums.data.add(i * sums.apart);
+                _mm512_storeu_ps(sums, low[i]);
                 if WIDE {
-                    _mm512_storeu_ps(tile[i].as_mut_ptr().add(16), high[i]);
+                    _mm512_storeu_ps(sums.add(16), high[i]);
                 }
             }
         }
@@ -724,17 +761,18 @@ impl Cell<'_> {
         unsafe { std::slice::from_raw_parts_mut(self.data.add(at), count) }
     }
 
-    /// Where a rectangle inside the cell begins, and how far its rows are apart. Like [`line`](Self::line), it is read and
-    /// written through this alone while the borrow lasts.
-    pub(super) fn corner(
-        &mut self,
-        (row, column): (usize, usize),
-        (rows, columns): (usize, usize),
-    ) -> (*mut f32, usize) {
-        assert!(row + rows <= self.rows && column + columns <= self.columns);
+    /// 32 columns of some rows. Like [`line`](Self::line), they are read and written through this alone while the borrow
+    /// lasts.
+    pub(super) fn sums(&mut self, row: usize, column: usize, rows: usize) -> Sums<'_> {
+        assert!(row + rows <= self.rows && column + WIDTH <= self.columns);
         let at = (self.first_row + row) * self.stride + self.first_column + column;
-        // SAFETY: the assertion keeps it inside the matrix.
-        (unsafe { self.data.add(at) }, self.stride)
+        Sums {
+            // SAFETY: the assertion keeps it inside the matrix.
+            data: unsafe { self.data.add(at) },
+            apart: self.stride,
+            rows,
+            lines: std::marker::PhantomData,
+        }
     }
 }
 
@@ -772,7 +810,8 @@ mod tests {
                     let start: Tile =
                         std::array::from_fn(|i| std::array::from_fn(|j| (i * 32 + j) as f32));
                     let mut expected = start;
-                    tile_portable(&mut expected, rows, wide, left, &right, 40, steps);
+                    let sums = Sums::of(&mut expected[..rows]);
+                    multiply_add_portable(sums, wide, left, &right, 40, steps);
                     let width = if wide { WIDTH } else { WIDTH / 2 };
                     for (name, got) in on_every_level(start, rows, wide, left, &right, 40, steps) {
                         for i in 0..rows {
@@ -782,6 +821,7 @@ mod tests {
                                 "{name} rows {rows} wide {wide} {i}"
                             );
                         }
+                        assert_eq!(got[rows..], start[rows..], "{name} rows {rows}");
                     }
                 }
             }
@@ -799,7 +839,8 @@ mod tests {
     ) -> Vec<(&'static str, Tile)> {
         let mut tiles = Vec::new();
         let mut best = start;
-        multiply_add(&mut best, rows, wide, left, right, stride, steps);
+        let sums = Sums::of(&mut best[..rows]);
+        multiply_add(sums, wide, left, right, stride, steps);
         tiles.push(("best", best));
         #[cfg(target_arch = "x86_64")]
         if level() != Level::Portable {
@@ -813,7 +854,7 @@ mod tests {
             };
             let mut tile = start;
             // SAFETY: checked above; both higher levels have AVX2 and FMA.
-            unsafe { product.avx2(&mut tile, wide) };
+            unsafe { product.avx2(Sums::of(&mut tile[..rows]), wide) };
             tiles.push(("avx2", tile));
         }
         tiles
@@ -883,10 +924,10 @@ mod tests {
                 };
                 let mut want = [[0.25; WIDTH]; ROWS];
                 let mut got = want;
-                multiply_add(&mut want, rows, wide, plain, &spread, WIDTH, 2 * steps);
+                let sums = Sums::of(&mut want[..rows]);
+                multiply_add(sums, wide, plain, &spread, WIDTH, 2 * steps);
                 multiply_add_pairs(
-                    &mut got,
-                    rows,
+                    Sums::of(&mut got[..rows]),
                     wide,
                     &pairs_of_left,
                     steps,
@@ -993,6 +1034,13 @@ mod tests {
             data: &[0.0; 7],
             stride: 4,
         };
-        multiply_add(&mut [[0.0; 32]; 12], 2, true, left, &[0.0; 128], 32, 4);
+        multiply_add(
+            Sums::of(&mut [[0.0; 32]; 2]),
+            true,
+            left,
+            &[0.0; 128],
+            32,
+            4,
+        );
     }
 }

@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::lanes;
-use super::simd::{Cell, WIDTH};
+use super::simd::{Cell, Sums, WIDTH};
 
 /// Rows that are summed together.
 pub(super) const ROWS: usize = 32;
@@ -78,16 +78,15 @@ pub(super) fn add(cell: &mut Cell<'_>, column: usize, factors: Factors<'_>, fres
             fresh,
         };
         if used == WIDTH {
-            let (sums, apart) = cell.corner((row, column), (block.rows, WIDTH));
-            // SAFETY: the processor has tiles; the rectangle lies in the cell.
-            unsafe { block.add_to(sums, apart) }
+            // SAFETY: the processor has tiles.
+            unsafe { block.add_to(cell.sums(row, column, block.rows)) }
             continue;
         }
         for (i, sums) in edge.iter_mut().enumerate().take(block.rows) {
             sums[..used].copy_from_slice(cell.line(row + i, column, used));
         }
-        // SAFETY: as above; the rectangle is `edge`.
-        unsafe { block.add_to(edge.as_mut_ptr().cast(), WIDTH) }
+        // SAFETY: as above.
+        unsafe { block.add_to(Sums::of(&mut edge[..block.rows])) }
         for (i, sums) in edge.iter().enumerate().take(block.rows) {
             cell.line(row + i, column, used)
                 .copy_from_slice(&sums[..used]);
@@ -126,14 +125,15 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Adds the product to `rows` × 32 sums, whose rows are `apart`: whole steps first, then what is left of one.
+    /// Adds the product to the sums: whole steps first, then what is left of one.
     ///
     /// # Safety
-    /// The processor has tiles and the process may use them. The sums are nobody else's.
-    unsafe fn add_to(&self, sums: *mut f32, apart: usize) {
+    /// The processor has tiles and the process may use them.
+    unsafe fn add_to(&self, sums: Sums<'_>) {
         let factors = self.factors;
         let width = STEP * factors.pieces.count();
         assert!((1..=ROWS).contains(&self.rows) && factors.pairs() > 0);
+        assert_eq!(sums.rows, self.rows);
         assert!(
             factors.left.len()
                 >= (self.rows - 1) * factors.stride + factors.pairs().div_ceil(STEP) * width,
@@ -146,21 +146,20 @@ impl Block<'_> {
                 factors,
                 steps,
                 pairs,
-                rows: self.rows,
             };
             // SAFETY: passed on; the left rows were counted above, and the lines are as many as `pairs` counted.
             unsafe {
                 if whole > 0 {
-                    part(factors, whole, STEP).add_to(sums, apart, self.fresh);
+                    part(factors, whole, STEP).add_to(&sums, self.fresh);
                 }
                 if rest > 0 {
                     let fresh = self.fresh && whole == 0;
-                    part(factors.after(whole), 1, rest).add_to(sums, apart, fresh);
+                    part(factors.after(whole), 1, rest).add_to(&sums, fresh);
                 }
             }
         }
         #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-        let _ = (sums, apart, self.fresh, factors.after(0));
+        let _ = (sums.data, self.fresh, factors.after(0));
     }
 }
 
@@ -169,7 +168,7 @@ mod amx {
     use std::arch::asm;
     use std::arch::x86_64::__cpuid_count;
 
-    use super::{Factors, Pieces, ROWS, STEP, WIDTH};
+    use super::{Factors, Pieces, ROWS, STEP, Sums, WIDTH};
     use crate::base::network::simd::{Level, level};
 
     const HALF: usize = ROWS / 2;
@@ -240,13 +239,12 @@ mod amx {
         answer == 0
     }
 
-    /// Steps of one shape, for at most 32 rows.
+    /// Steps of one shape.
     pub(super) struct Part<'a> {
         pub(super) factors: Factors<'a>,
         pub(super) steps: usize,
         /// Pairs of a step.
         pub(super) pairs: usize,
-        pub(super) rows: usize,
     }
 
     const _: () = assert!(STEP == 16 && WIDTH == 32, "the distances below are theirs");
@@ -270,12 +268,11 @@ mod amx {
     }
 
     impl Part<'_> {
-        /// Adds the product to `rows` × 32 sums, whose rows are `apart`, or to zeros in their place.
+        /// Adds the product to the sums, or to zeros in their place.
         ///
         /// # Safety
-        /// The processor has tiles and the process may use them. The sums are nobody else's, and the factors have the rows and
-        /// the steps.
-        pub(super) unsafe fn add_to(&self, sums: *mut f32, apart: usize, fresh: bool) {
+        /// The processor has tiles and the process may use them. The factors have the rows of the sums, and the steps.
+        pub(super) unsafe fn add_to(&self, sums: &Sums<'_>, fresh: bool) {
             const WHOLE: Shapes = Shapes::of(HALF, HALF, STEP);
             let Factors {
                 pieces,
@@ -285,9 +282,10 @@ mod amx {
             } = self.factors;
             // A tile has one row at least: where there is none, the lower ones take the first left row to a line of nobody.
             let mut nobody = [0.0f32; WIDTH];
-            let (lower, lower_sums, lower_left) = match self.rows > HALF {
+            let (rows, apart, sums) = (sums.rows, sums.apart, sums.data);
+            let (lower, lower_sums, lower_left) = match rows > HALF {
                 true => (
-                    self.rows - HALF,
+                    rows - HALF,
                     sums.wrapping_add(HALF * apart),
                     left[HALF * stride..].as_ptr(),
                 ),
@@ -297,7 +295,7 @@ mod amx {
             let shapes = match (lower, self.pairs) {
                 (HALF, STEP) => &WHOLE,
                 _ => {
-                    own = Shapes::of(self.rows.min(HALF), lower, self.pairs);
+                    own = Shapes::of(rows.min(HALF), lower, self.pairs);
                     &own
                 }
             };
