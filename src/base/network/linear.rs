@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::dropout::Mask;
 use super::panels::{Form, Panels};
-use super::product::{Columns, Right, Start, Term, add_product, product, transposed_product};
+use super::product::{Columns, Right, Start, Term, append_product, product, transposed_product};
 use crate::base::Precision;
 
 /// A frozen layer `x·Wᵀ + b`.
@@ -87,10 +87,10 @@ impl Linear {
         product(rows, self.outputs, self.start(), &[self.term(x)])
     }
 
-    /// Adds the rows of [`forward`](Self::forward) to a matrix.
-    pub(super) fn add_forward(&self, x: &[f32], out: &mut Vec<f32>) {
+    /// Appends the rows of [`forward`](Self::forward) to a matrix.
+    pub(super) fn append_forward(&self, x: &[f32], out: &mut Vec<f32>) {
         let rows = x.len() / self.inputs;
-        add_product(out, rows, self.outputs, self.start(), &[self.term(x)]);
+        append_product(out, rows, self.outputs, self.start(), &[self.term(x)]);
     }
 
     /// The gradient with respect to `x`.

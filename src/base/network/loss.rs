@@ -121,7 +121,7 @@ fn each_chunk(
             .copied()
             .collect();
         logits.clear();
-        head.add_forward(&x, &mut logits);
+        head.append_forward(&x, &mut logits);
         logits.extend([0.0; 4]);
         each(Chunk {
             rows,

@@ -26,7 +26,6 @@ mod encoder;
 mod error;
 mod generate;
 mod head;
-mod lanes;
 mod layout;
 mod linear;
 mod loss;
@@ -44,6 +43,7 @@ mod random;
 #[cfg(test)]
 mod reference;
 mod rotation;
+mod row;
 mod simd;
 mod stock;
 mod tiles;

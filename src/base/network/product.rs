@@ -73,12 +73,12 @@ pub(super) fn product(
     terms: &[Term<'_>],
 ) -> Vec<f32> {
     let mut out = Vec::with_capacity(rows * columns);
-    add_product(&mut out, rows, columns, start, terms);
+    append_product(&mut out, rows, columns, start, terms);
     out
 }
 
-/// Adds the rows of a [`product`] to a matrix.
-pub(super) fn add_product(
+/// Appends the rows of a [`product`] to a matrix.
+pub(super) fn append_product(
     out: &mut Vec<f32>,
     rows: usize,
     columns: usize,
@@ -89,7 +89,7 @@ pub(super) fn add_product(
         let rows = BAND.min(rows - first);
         let summands = Summands::of(terms, first, rows);
         let size = summands.cell_size(rows, columns);
-        simd::add_rows(out, (rows, columns), size, Rooms::default, |rooms, cell| {
+        simd::append_rows(out, (rows, columns), size, Rooms::default, |rooms, cell| {
             summands.fill(cell, start, rooms);
         });
     }
@@ -773,7 +773,7 @@ mod tests {
         }
         let mut out = Vec::new();
         let size = ((rows, columns), (12, columns));
-        simd::add_rows(&mut out, size.0, size.1, Rooms::default, |rooms, cell| {
+        simd::append_rows(&mut out, size.0, size.1, Rooms::default, |rooms, cell| {
             summands.fill(cell, Start::Zero, rooms);
         });
         out

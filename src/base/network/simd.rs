@@ -686,9 +686,9 @@ pub(super) struct Cell<'a> {
 // SAFETY: a cell is the only way to its elements while it lives, as a `&mut [f32]` would be.
 unsafe impl Send for Cell<'_> {}
 
-/// Adds rows to a row-major matrix. Tasks fill them in cells of `high` rows and `wide` columns, smaller ones at the ends,
+/// Appends rows to a row-major matrix. Tasks fill them in cells of `high` rows and `wide` columns, smaller ones at the ends,
 /// which hold zeros at first: each task puts those of its own cell, so that they are in its core's cache.
-pub(super) fn add_rows<R>(
+pub(super) fn append_rows<R>(
     matrix: &mut Vec<f32>,
     (rows, columns): (usize, usize),
     (high, wide): (usize, usize),
@@ -961,14 +961,14 @@ mod tests {
     }
 
     #[test]
-    fn added_rows_are_zero_before_they_are_filled() {
+    fn appended_rows_are_zero_before_they_are_filled() {
         // Room that held something before.
         let mut matrix = vec![f32::NAN; 100];
         matrix.clear();
         matrix.push(7.0);
         let number = std::sync::atomic::AtomicUsize::new(0);
         for rows in [0, 5, 7] {
-            add_rows(
+            append_rows(
                 &mut matrix,
                 (rows, 6),
                 (3, 4),

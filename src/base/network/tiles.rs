@@ -6,7 +6,7 @@
 //! Intel® 64 and IA-32 Architectures Software Developer's Manual, volume 2, TDPBF16PS; volume 1, chapter 18.
 #![allow(unsafe_code)]
 
-use super::lanes;
+use super::row;
 use super::simd::{Cell, Sums, WIDTH};
 
 /// Rows that are summed together.
@@ -63,11 +63,11 @@ pub(super) fn add(cell: &mut Cell<'_>, column: usize, factors: Factors<'_>, fres
     assert!(available(), "the processor has no tiles");
     let used = WIDTH.min(cell.columns - column);
     if cell.rows == 1 {
-        let row = cell.line(0, column, used);
+        let line = cell.line(0, column, used);
         let mut sums = [0.0; WIDTH];
-        sums[..used].copy_from_slice(row);
-        lanes::add(&mut sums, factors, fresh);
-        row.copy_from_slice(&sums[..used]);
+        sums[..used].copy_from_slice(line);
+        row::add(&mut sums, factors, fresh);
+        line.copy_from_slice(&sums[..used]);
         return;
     }
     let mut edge = [[0.0; WIDTH]; ROWS];
