@@ -382,7 +382,6 @@ pub(super) fn turn_panel_of_pairs(
 /// Adds all factors to a cell. `rooms` is working space.
 fn add(mut cell: simd::Cell<'_>, factors: &[Factor<'_>], rooms: &mut Vec<Room>) {
     rooms.resize_with(factors.len(), Room::default);
-    let mut edge: Tile = [[0.0; WIDTH]; ROWS];
     for column in (0..cell.columns).step_by(WIDTH) {
         let used = WIDTH.min(cell.columns - column);
         let panel = (cell.first_column + column) / WIDTH;
@@ -394,23 +393,12 @@ fn add(mut cell: simd::Cell<'_>, factors: &[Factor<'_>], rooms: &mut Vec<Room>) 
                 .collect();
             for row in (0..cell.rows).step_by(ROWS) {
                 let height = ROWS.min(cell.rows - row);
-                if used == WIDTH {
+                let first = cell.first_row + row;
+                cell.on_sums::<ROWS>((row, column), height, |mut sums| {
                     for part in &parts {
-                        let first = cell.first_row + row;
-                        part.add(cell.sums(row, column, height), first, true);
+                        part.add(sums.reborrow(), first, used > WIDTH / 2);
                     }
-                    continue;
-                }
-                for (i, sums) in edge.iter_mut().enumerate().take(height) {
-                    simd::copy(cell.line(row + i, column, used), &mut sums[..used]);
-                }
-                for part in &parts {
-                    let sums = Sums::of(&mut edge[..height]);
-                    part.add(sums, cell.first_row + row, used > WIDTH / 2);
-                }
-                for (i, sums) in edge.iter().enumerate().take(height) {
-                    simd::copy(&sums[..used], cell.line(row + i, column, used));
-                }
+                });
             }
         }
     }

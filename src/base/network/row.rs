@@ -3,14 +3,15 @@
 //! The order is the tiles' and so are the bits, unless a number is subnormal, which a tile takes for zero.
 #![allow(unsafe_code)]
 
-use super::simd::WIDTH;
+use super::simd::Sums;
 #[cfg(target_arch = "x86_64")]
 use super::tiles::Pieces;
 use super::tiles::{Factors, available};
 
-/// Adds `left · lines` to the sums of 32 columns of one row, which begin at zero where they are `fresh`.
-pub(super) fn add(sums: &mut [f32; WIDTH], factors: Factors<'_>, fresh: bool) {
+/// Adds `left · lines` to the first row of sums, which begin at zero where they are `fresh`.
+pub(super) fn add(mut sums: Sums<'_>, factors: Factors<'_>, fresh: bool) {
     assert!(available(), "the processor has no tiles");
+    let sums = sums.line(0);
     if fresh {
         sums.fill(0.0);
     }
@@ -34,7 +35,8 @@ mod avx512 {
         _mm512_slli_epi32, _mm512_storeu_ps,
     };
 
-    use super::{Factors, WIDTH};
+    use super::Factors;
+    use crate::base::network::simd::WIDTH;
     use crate::base::network::tiles::STEP;
 
     /// Sixteen pairs of bf16 numbers: the even ones, then the odd ones.
@@ -51,7 +53,8 @@ mod avx512 {
     }
 
     #[target_feature(enable = "avx512f")]
-    pub(super) fn add<const PIECES: usize>(sums: &mut [f32; WIDTH], factors: Factors<'_>) {
+    pub(super) fn add<const PIECES: usize>(sums: &mut [f32], factors: Factors<'_>) {
+        assert_eq!(sums.len(), WIDTH);
         let (low, high) = sums.split_at_mut(16);
         // SAFETY: both halves are of sixteen numbers.
         let mut all = unsafe {

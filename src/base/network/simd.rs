@@ -5,6 +5,8 @@
 //! [`multiply_add_portable`] is the scalar reference; a test holds the others to it bit by bit.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_storeu_ps};
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
@@ -35,10 +37,55 @@ impl<'a> Sums<'a> {
         }
     }
 
-    fn line(&mut self, row: usize) -> &mut [f32] {
+    /// The same sums, for less long.
+    pub(super) fn reborrow(&mut self) -> Sums<'_> {
+        Sums { ..*self }
+    }
+
+    pub(super) fn line(&mut self, row: usize) -> &mut [f32] {
         assert!(row < self.rows);
         // SAFETY: each row has 32 elements that are borrowed for as long as `self` is.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.apart), WIDTH) }
+    }
+
+    /// The left and, where `WIDE`, the right half of `M` rows; the last row stands for those that there are not.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn load<const M: usize, const WIDE: bool>(&self) -> [[__m512; M]; 2] {
+        let mut low = [_mm512_setzero_ps(); M];
+        let mut high = low;
+        for i in 0..M {
+            // SAFETY: the row is one of the sums and has 32 elements.
+            unsafe {
+                let row = self.data.add(i.min(self.rows - 1) * self.apart);
+                low[i] = _mm512_loadu_ps(row);
+                if WIDE {
+                    high[i] = _mm512_loadu_ps(row.add(16));
+                }
+            }
+        }
+        [low, high]
+    }
+
+    /// Puts what [`load`](Self::load) took.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn store<const M: usize, const WIDE: bool>(&self, low: [__m512; M], high: [__m512; M]) {
+        for i in 0..M {
+            if i == self.rows {
+                break;
+            }
+            // SAFETY: the row is one of the sums and has 32 elements.
+            unsafe {
+                let row = self.data.add(i * self.apart);
+                _mm512_storeu_ps(row, low[i]);
+                if WIDE {
+                    _mm512_storeu_ps(row.add(16), high[i]);
+                }
+            }
+        }
     }
 }
 
@@ -148,7 +195,6 @@ pub(super) fn multiply_add(
     #[cfg(target_arch = "x86_64")]
     {
         let product = Product {
-            last: sums.rows - 1,
             left,
             right: right.as_ptr(),
             stride,
@@ -193,7 +239,6 @@ pub(super) fn multiply_add_pairs(
     #[cfg(target_arch = "x86_64")]
     {
         let product = PairProduct {
-            last: sums.rows - 1,
             left: left.as_ptr(),
             left_stride,
             right: right.as_ptr(),
@@ -249,7 +294,6 @@ fn multiply_add_portable(
 
 #[cfg(target_arch = "x86_64")]
 struct Product<'a> {
-    last: usize,
     left: Left<'a>,
     right: *const f32,
     stride: usize,
@@ -264,7 +308,7 @@ impl Product<'_> {
         // SAFETY: passed on; a kernel of M rows reads at most `rows` rounded up to a multiple of four of `Columns`,
         // and clamps to the last row of `Rows`.
         unsafe {
-            match (self.last / 4, wide) {
+            match ((sums.rows - 1) / 4, wide) {
                 (0, true) => self.tile512::<4, true>(sums),
                 (0, false) => self.tile512::<4, false>(sums),
                 (1, true) => self.tile512::<8, true>(sums),
@@ -278,21 +322,10 @@ impl Product<'_> {
     #[target_feature(enable = "avx512f")]
     #[inline]
     unsafe fn tile512<const M: usize, const WIDE: bool>(&self, sums: Sums<'_>) {
-        use std::arch::x86_64::{
-            _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
-        };
-        // SAFETY: a row of sums has 32 elements, and rows are clamped to the last one; the factors' reads were checked by
-        // the caller.
+        use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_set1_ps};
+        // SAFETY: the factors' reads were checked by the caller; left rows are clamped to the last one.
         unsafe {
-            let mut low = [_mm512_setzero_ps(); M];
-            let mut high = [_mm512_setzero_ps(); M];
-            for i in 0..M {
-                let sums = sums.data.add(i.min(self.last) * sums.apart);
-                low[i] = _mm512_loadu_ps(sums);
-                if WIDE {
-                    high[i] = _mm512_loadu_ps(sums.add(16));
-                }
-            }
+            let [mut low, mut high] = sums.load::<M, WIDE>();
             let mut line = self.right;
             macro_rules! sum {
                 ($($element:tt)*) => {
@@ -313,7 +346,7 @@ impl Product<'_> {
             match self.left {
                 Left::Rows { data, stride } => {
                     let row: [*const f32; M] = std::array::from_fn(|i| {
-                        data.as_ptr().wrapping_add(i.min(self.last) * stride)
+                        data.as_ptr().wrapping_add(i.min(sums.rows - 1) * stride)
                     });
                     sum!((|i: usize, k: usize| row[i].add(k)));
                 }
@@ -322,16 +355,7 @@ impl Product<'_> {
                     sum!((|i: usize, k: usize| data.add(k * stride + i)));
                 }
             }
-            for i in 0..M {
-                if i > self.last {
-                    break;
-                }
-                let sums = sums.data.add(i * sums.apart);
-                _mm512_storeu_ps(sums, low[i]);
-                if WIDE {
-                    _mm512_storeu_ps(sums.add(16), high[i]);
-                }
-            }
+            sums.store::<M, WIDE>(low, high);
         }
     }
 
@@ -342,7 +366,7 @@ impl Product<'_> {
         // rows starts at or below the last row.
         unsafe {
             for column in (0..if wide { WIDTH } else { WIDTH / 2 }).step_by(16) {
-                for row in (0..=self.last).step_by(4) {
+                for row in (0..sums.rows).step_by(4) {
                     self.tile256(&sums, row, column);
                 }
             }
@@ -361,7 +385,7 @@ impl Product<'_> {
             let mut low = [_mm256_setzero_ps(); M];
             let mut high = [_mm256_setzero_ps(); M];
             for i in 0..M {
-                let row = (first + i).min(self.last);
+                let row = (first + i).min(sums.rows - 1);
                 let sums = sums.data.add(row * sums.apart + column);
                 low[i] = _mm256_loadu_ps(sums);
                 high[i] = _mm256_loadu_ps(sums.add(8));
@@ -384,7 +408,7 @@ impl Product<'_> {
                 Left::Rows { data, stride } => {
                     let row: [*const f32; M] = std::array::from_fn(|i| {
                         data.as_ptr()
-                            .wrapping_add((first + i).min(self.last) * stride)
+                            .wrapping_add((first + i).min(sums.rows - 1) * stride)
                     });
                     sum!((|i: usize, k: usize| row[i].add(k)));
                 }
@@ -394,7 +418,7 @@ impl Product<'_> {
                 }
             }
             for i in 0..M {
-                if first + i > self.last {
+                if first + i == sums.rows {
                     break;
                 }
                 let sums = sums.data.add((first + i) * sums.apart + column);
@@ -407,7 +431,6 @@ impl Product<'_> {
 
 #[cfg(target_arch = "x86_64")]
 struct PairProduct {
-    last: usize,
     left: *const u32,
     left_stride: usize,
     right: *const u32,
@@ -421,7 +444,7 @@ impl PairProduct {
     unsafe fn avx512(&self, sums: Sums<'_>, wide: bool) {
         // SAFETY: passed on; rows are clamped to the last one.
         unsafe {
-            match (self.last / 4, wide) {
+            match ((sums.rows - 1) / 4, wide) {
                 (0, true) => self.tile::<4, true>(sums),
                 (0, false) => self.tile::<4, false>(sums),
                 (1, true) => self.tile::<8, true>(sums),
@@ -436,23 +459,15 @@ impl PairProduct {
     #[inline]
     unsafe fn tile<const M: usize, const WIDE: bool>(&self, sums: Sums<'_>) {
         use std::arch::x86_64::{
-            __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-            _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps,
+            __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
         };
         // SAFETY: as above; sixteen pairs are thirty-two bf16 numbers.
         unsafe {
             let pairs = |bits: __m512i| std::mem::transmute::<__m512i, __m512bh>(bits);
-            let mut low = [_mm512_setzero_ps(); M];
-            let mut high = [_mm512_setzero_ps(); M];
-            for i in 0..M {
-                let sums = sums.data.add(i.min(self.last) * sums.apart);
-                low[i] = _mm512_loadu_ps(sums);
-                if WIDE {
-                    high[i] = _mm512_loadu_ps(sums.add(16));
-                }
-            }
+            let [mut low, mut high] = sums.load::<M, WIDE>();
             let row: [*const u32; M] = std::array::from_fn(|i| {
-                self.left.wrapping_add(i.min(self.last) * self.left_stride)
+                self.left
+                    .wrapping_add(i.min(sums.rows - 1) * self.left_stride)
             });
             let mut line = self.right;
             for k in 0..self.steps {
@@ -471,16 +486,7 @@ impl PairProduct {
                 }
                 line = line.wrapping_add(WIDTH);
             }
-            for i in 0..M {
-                if i > self.last {
-                    break;
-                }
-                let sums = sums.data.add(i * sums.apart);
-                _mm512_storeu_ps(sums, low[i]);
-                if WIDE {
-                    _mm512_storeu_ps(sums.add(16), high[i]);
-                }
-            }
+            sums.store::<M, WIDE>(low, high);
         }
     }
 }
@@ -761,9 +767,30 @@ impl Cell<'_> {
         unsafe { std::slice::from_raw_parts_mut(self.data.add(at), count) }
     }
 
+    /// Has `work` done on 32 columns of at most `N` rows: where they lie or, where the cell ends before, in a copy.
+    pub(super) fn on_sums<const N: usize>(
+        &mut self,
+        (row, column): (usize, usize),
+        rows: usize,
+        work: impl FnOnce(Sums<'_>),
+    ) {
+        let used = WIDTH.min(self.columns - column);
+        if used == WIDTH {
+            return work(self.sums(row, column, rows));
+        }
+        let mut edge = [[0.0; WIDTH]; N];
+        for (i, sums) in edge.iter_mut().enumerate().take(rows) {
+            copy(self.line(row + i, column, used), &mut sums[..used]);
+        }
+        work(Sums::of(&mut edge[..rows]));
+        for (i, sums) in edge.iter().enumerate().take(rows) {
+            copy(&sums[..used], self.line(row + i, column, used));
+        }
+    }
+
     /// 32 columns of some rows. Like [`line`](Self::line), they are read and written through this alone while the borrow
     /// lasts.
-    pub(super) fn sums(&mut self, row: usize, column: usize, rows: usize) -> Sums<'_> {
+    fn sums(&mut self, row: usize, column: usize, rows: usize) -> Sums<'_> {
         assert!(row + rows <= self.rows && column + WIDTH <= self.columns);
         let at = (self.first_row + row) * self.stride + self.first_column + column;
         Sums {
@@ -846,7 +873,6 @@ mod tests {
         if level() != Level::Portable {
             check(rows, wide, left, right, stride, steps);
             let product = Product {
-                last: rows - 1,
                 left,
                 right: right.as_ptr(),
                 stride,

@@ -61,36 +61,14 @@ pub(super) struct Factors<'a> {
 /// the cell's. Where the sums are `fresh`, they begin at zero, whatever the cell holds.
 pub(super) fn add(cell: &mut Cell<'_>, column: usize, factors: Factors<'_>, fresh: bool) {
     assert!(available(), "the processor has no tiles");
-    let used = WIDTH.min(cell.columns - column);
-    if cell.rows == 1 {
-        let line = cell.line(0, column, used);
-        let mut sums = [0.0; WIDTH];
-        sums[..used].copy_from_slice(line);
-        row::add(&mut sums, factors, fresh);
-        line.copy_from_slice(&sums[..used]);
-        return;
-    }
-    let mut edge = [[0.0; WIDTH]; ROWS];
     for row in (0..cell.rows).step_by(ROWS) {
-        let block = Block {
-            factors: factors.from(row),
-            rows: ROWS.min(cell.rows - row),
-            fresh,
-        };
-        if used == WIDTH {
+        let rows = ROWS.min(cell.rows - row);
+        let factors = factors.from(row);
+        cell.on_sums::<ROWS>((row, column), rows, |sums| match rows {
+            1 => row::add(sums, factors, fresh),
             // SAFETY: the processor has tiles.
-            unsafe { block.add_to(cell.sums(row, column, block.rows)) }
-            continue;
-        }
-        for (i, sums) in edge.iter_mut().enumerate().take(block.rows) {
-            sums[..used].copy_from_slice(cell.line(row + i, column, used));
-        }
-        // SAFETY: as above.
-        unsafe { block.add_to(Sums::of(&mut edge[..block.rows])) }
-        for (i, sums) in edge.iter().enumerate().take(block.rows) {
-            cell.line(row + i, column, used)
-                .copy_from_slice(&sums[..used]);
-        }
+            _ => unsafe { Block { factors, fresh }.add_to(&sums) },
+        });
     }
 }
 
@@ -120,7 +98,6 @@ impl Factors<'_> {
 /// At most 32 × 32 sums and what is added to them.
 struct Block<'a> {
     factors: Factors<'a>,
-    rows: usize,
     fresh: bool,
 }
 
@@ -129,14 +106,13 @@ impl Block<'_> {
     ///
     /// # Safety
     /// The processor has tiles and the process may use them.
-    unsafe fn add_to(&self, sums: Sums<'_>) {
+    unsafe fn add_to(&self, sums: &Sums<'_>) {
         let factors = self.factors;
         let width = STEP * factors.pieces.count();
-        assert!((1..=ROWS).contains(&self.rows) && factors.pairs() > 0);
-        assert_eq!(sums.rows, self.rows);
+        assert!((1..=ROWS).contains(&sums.rows) && factors.pairs() > 0);
         assert!(
             factors.left.len()
-                >= (self.rows - 1) * factors.stride + factors.pairs().div_ceil(STEP) * width,
+                >= (sums.rows - 1) * factors.stride + factors.pairs().div_ceil(STEP) * width,
             "the left factor is too short"
         );
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -150,11 +126,11 @@ impl Block<'_> {
             // SAFETY: passed on; the left rows were counted above, and the lines are as many as `pairs` counted.
             unsafe {
                 if whole > 0 {
-                    part(factors, whole, STEP).add_to(&sums, self.fresh);
+                    part(factors, whole, STEP).add_to(sums, self.fresh);
                 }
                 if rest > 0 {
                     let fresh = self.fresh && whole == 0;
-                    part(factors.after(whole), 1, rest).add_to(&sums, fresh);
+                    part(factors.after(whole), 1, rest).add_to(sums, fresh);
                 }
             }
         }
